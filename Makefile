@@ -1,0 +1,31 @@
+# Each target sets up what it needs: a virtual environment in .venv, then its own work.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test lint bench clean
+
+demo: $(INSTALLED)  ## run, judge and train on this machine: no key, no download, no GPU
+	$(BIN)/palaestra demo
+
+test: $(INSTALLED)  ## the whole test suite
+	$(BIN)/python -m pytest -q
+
+lint: $(INSTALLED)  ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)  ## measure; rewrites benchmarks/results and the tables of docs/benchmarks.md
+	$(BIN)/python -m benchmarks.spine
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Palaestra needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' --group dev
+	touch $@
+
+clean:  ## remove the environment and every cache, never the runs
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

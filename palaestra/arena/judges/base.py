@@ -1,0 +1,25 @@
+"""What a judge is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from palaestra.core.task import Task
+from palaestra.core.trajectory import Trajectory
+from palaestra.core.verdict import Verdict, NoVerdict
+
+
+class Judge(Protocol):
+    name: str
+
+    async def compare(
+        self, task: Task, first: Trajectory, second: Trajectory, attempt: int = 0
+    ) -> Verdict | NoVerdict:
+        """Compare two trajectories, shown in this order. `attempt` counts repeated asks for the same pair.
+
+        An answer that cannot be read is a NoVerdict.
+
+        Raises:
+            ModelError: the judge's model did not answer at all (wrong key, no connection): asking others is futile.
+        """
+        ...

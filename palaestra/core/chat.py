@@ -1,0 +1,55 @@
+"""The conversation with a language model: what goes in and what comes out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from palaestra.core.record import Record
+from palaestra.core.usage import Usage
+
+
+class Message(Record):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Sampling(Record):
+    """How to draw a completion."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Generated tokens at most; None leaves it to the backend."""
+    stop: tuple[str, ...] = ()
+    """The text ends before the first of these."""
+    seed: int | None = None
+    """None asks for none; a backend that has no seeds ignores it."""
+    sample_index: int = 0
+    """Tells apart repeated draws for one prompt, in the response cache too."""
+
+
+class TokenTrace(Record):
+    """The sampler's own account of a generation, never re-tokenised.
+
+    Concatenated over the turns of a trajectory: `ids`, `log_probs` and `mask` have one entry for each
+    token of the final sequence.
+    """
+
+    ids: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    """Log-probability under the sampling distribution (temperature included); 0 where not generated."""
+    mask: tuple[bool, ...]
+    """True on generated tokens, False on prompt and tool output."""
+
+
+class Completion(Record):
+    text: str
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+    trace: TokenTrace | None = None
+    """Prompt and generation as token ids; None where the backend does not tell."""
+    cached: bool = False
+    """Read from the response cache: nothing was asked, `usage` tells what it cost at the time."""

@@ -1,0 +1,94 @@
+"""YAML files and dotted overrides, resolved into one validated configuration."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from palaestra.core.errors import ConfigError
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def resolve(schema: type[C], file: Path | None, overrides: Iterable[str] = ()) -> C:
+    """The configuration that `file` describes, with `key.sub=value` overrides on top.
+
+    Values of overrides are YAML, so `steps=10`, `seed=null` and `wishes=[park, food]` mean what they say.
+
+    Raises:
+        ConfigError: an unreadable file, an unknown key (with the nearest known one) or a bad value.
+    """
+    values = read_yaml(file) if file else {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"override {override!r} is not of the form key.sub=value")
+        _assign(values, key.split("."), _parse_yaml(text, f"the override {override!r}"))
+    return validate(schema, values, source=str(file) if file else "the command line")
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds; an empty file is an empty mapping."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {file}: {error}; check the path") from error
+    values = _parse_yaml(text, str(file))
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} holds a {type(values).__name__}; it must be a mapping of settings")
+    return values
+
+
+def validate(schema: type[C], values: Mapping[str, Any], source: str) -> C:
+    """`values` as a `schema`, or a ConfigError whose one line names every bad setting."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_explain(schema, problem) for problem in error.errors())
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
+    *parents, last = path
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(
+                f"override {'.'.join(path)!r} goes into {parent!r}, which is not a group of settings"
+            )
+        values = child
+    values[last] = value
+
+
+def _explain(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{key or 'settings'}: {problem['msg']}"
+    near = difflib.get_close_matches(key, known_keys(schema), n=1)
+    return f"unknown setting {key!r}" + (
+        f", did you mean {near[0]!r}?" if near else "; --dry-run prints the known ones"
+    )
+
+
+def known_keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every dotted key of `schema`, groups included."""
+    keys: list[str] = []
+    for name, field in schema.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += known_keys(field.annotation, f"{prefix}{name}.")
+    return keys
