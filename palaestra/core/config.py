@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from palaestra.core.errors import ConfigError
+from palaestra.core.record import Record
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -92,3 +93,16 @@ def known_keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             keys += known_keys(field.annotation, f"{prefix}{name}.")
     return keys
+
+
+class VerbConfig(Record):
+    """What `run`, `judge` and `train` have in common."""
+
+    seed: int = 0
+    """Every random choice of the run follows from it."""
+    limit: int | None = Field(default=None, ge=1)
+    """Tasks at most; null takes all."""
+    max_cost: float | None = Field(default=None, ge=0)
+    """US dollars over the whole run; at the limit it stops with what it has and can be resumed with a higher one."""
+    concurrency: int = Field(default=16, ge=1)
+    """Trajectories or judge calls under way at once."""
