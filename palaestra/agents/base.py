@@ -56,5 +56,5 @@ class Agent(Protocol):
     name: str
 
     async def run(self, task: Task, context: AgentContext) -> Trajectory:
-        """Work on the task until an answer or a limit. Failures are a trajectory with a status, not an exception."""
+        """Work until an answer or a limit. A failure is a trajectory with a status, not an exception."""
         ...

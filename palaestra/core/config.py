@@ -47,6 +47,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
+def to_yaml(config: BaseModel) -> str:
+    """`config` as a YAML file that `resolve` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
 def validate(schema: type[C], values: Mapping[str, Any], source: str) -> C:
     """`values` as a `schema`, or a ConfigError whose one line names every bad setting."""
     try:
@@ -103,6 +108,6 @@ class VerbConfig(Record):
     limit: int | None = Field(default=None, ge=1)
     """Tasks at most; null takes all."""
     max_cost: float | None = Field(default=None, ge=0)
-    """US dollars over the whole run; at the limit it stops with what it has and can be resumed with a higher one."""
+    """US dollars over the whole run; at the limit it stops with what it has, and can be resumed with more."""
     concurrency: int = Field(default=16, ge=1)
     """Trajectories or judge calls under way at once."""

@@ -10,9 +10,14 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """An immutable value, closed to unknown fields so that a misspelt one is an error."""
+    """An immutable value, closed to unknown fields so that a misspelt one is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    A metric that became NaN or infinite is written as a string and read back as the number.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings"
+    )
 
 
 def canonical_json(value: Any) -> str:
@@ -23,3 +28,8 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON of `value`, in hexadecimal."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A seed below 2⁶³ for each combination of parts, the same on every machine."""
+    return int(digest(list(parts))[:16], 16) >> 1

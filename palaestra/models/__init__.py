@@ -1,0 +1,5 @@
+"""Language models: one protocol, and a backend for each kind of name."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -57,7 +57,7 @@ class Sandbox(Protocol):
         """Start the process, or a new one after a timeout (which has lost its variables).
 
         Raises:
-            SandboxUnavailable: this machine cannot give what the backend promises; the message has the way out.
+            SandboxUnavailable: this machine cannot give what the backend promises; says the way out.
         """
         ...
 

@@ -1,0 +1,5 @@
+"""Judges: two trajectories of one task in, a verdict out."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

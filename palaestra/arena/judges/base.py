@@ -6,7 +6,7 @@ from typing import Protocol
 
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
-from palaestra.core.verdict import Verdict, NoVerdict
+from palaestra.core.verdict import NoVerdict, Verdict
 
 
 class Judge(Protocol):
@@ -20,6 +20,6 @@ class Judge(Protocol):
         An answer that cannot be read is a NoVerdict.
 
         Raises:
-            ModelError: the judge's model did not answer at all (wrong key, no connection): asking others is futile.
+            ModelError: the judge's model did not answer at all (wrong key, no connection).
         """
         ...

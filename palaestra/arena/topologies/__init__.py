@@ -1,0 +1,5 @@
+"""Topologies: pure, seeded state machines that say who meets whom."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

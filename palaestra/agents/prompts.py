@@ -1,0 +1,20 @@
+"""The texts that agents say to models, as files that a user can read and replace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from palaestra.core.template import render
+
+SHIPPED = Path(__file__).with_name("prompts")
+
+
+def prompt(name: str, folder: str | None, /, **values: Any) -> str:
+    """The template `name`.md filled in: the one in `folder` if there is one, else the one that is shipped.
+
+    Raises:
+        ConfigError: the template cannot be read or names a value that it is not given.
+    """
+    own = Path(folder) / f"{name}.md" if folder is not None else None
+    return render(own if own is not None and own.exists() else SHIPPED / f"{name}.md", **values)

@@ -1,0 +1,17 @@
+from .bracket import Bracket as Bracket
+from .group import Group as Group
+from .group import Unranked as Unranked
+from .judges.base import Judge as Judge
+from .judges.llm import LLMJudge as LLMJudge
+from .judges.llm import LLMJudgeConfig as LLMJudgeConfig
+from .judges.programmatic import ProgrammaticJudge as ProgrammaticJudge
+from .judges.programmatic import ProgrammaticJudgeConfig as ProgrammaticJudgeConfig
+from .judges.registry import AnyJudgeConfig as AnyJudgeConfig
+from .judges.registry import open_judge as open_judge
+from .leaderboard import Leaderboard as Leaderboard
+from .leaderboard import rank_systems as rank_systems
+from .topologies.registry import TopologyName as TopologyName
+from .topologies.registry import match_count as match_count
+from .topologies.registry import topology as topology
+from .tournament import Tournament as Tournament
+from .tournament import TournamentConfig as TournamentConfig

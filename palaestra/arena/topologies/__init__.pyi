@@ -1,0 +1,9 @@
+from .anchor import Anchor as Anchor
+from .base import Outcome as Outcome
+from .base import Pairing as Pairing
+from .base import Topology as Topology
+from .registry import TopologyName as TopologyName
+from .registry import match_count as match_count
+from .registry import topology as topology
+from .round_robin import RoundRobin as RoundRobin
+from .single_elimination import SingleElimination as SingleElimination

@@ -1,0 +1,174 @@
+"""The one way to start a verb that makes a run.
+
+A verb's file names its work once, as a module-level constant, and declares its flags with the types of
+`palaestra.cli.options`:
+
+    VERB = Verb(name="run", schema=RunConfig, work=run_agents, report=print_answers)
+
+    def run(
+        settings: Settings = None,
+        config: ConfigFile = None,
+        agent: Annotated[str | None, typer.Option(help="react or rlm.")] = None,
+        limit: Limit = None,
+        max_cost: MaxCost = None,
+        seed: Seed = None,
+        changes: Overrides = None,
+        out: Out = RUNS,
+        dry_run: DryRun = False,
+        display: Display = "auto",
+    ) -> None:
+        \"\"\"Run an agent on tasks.\"\"\"
+        flags = {"agent.name": agent, "limit": limit, "max_cost": max_cost, "seed": seed}
+        overrides = as_overrides(flags, changes, settings)
+        launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)
+
+The first line of the docstring is the verb's summary in `palaestra --help`, and stands in the table of
+`palaestra.cli.main` as well. `palaestra resume` finds `VERB` through `palaestra.cli.resume`, so `work`
+must be able to go on from whatever the store already holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Generic, TypeVar
+
+import typer
+
+from palaestra.cli.display import open_display
+from palaestra.cli.options import DisplayKind
+from palaestra.cli.text import one_line
+from palaestra.core.config import VerbConfig, resolve, to_yaml
+from palaestra.core.errors import PalaestraError
+from palaestra.core.events import Event, RunFinished, RunStarted, Sink
+from palaestra.store.lock import hold
+from palaestra.store.run_store import RunStore
+from palaestra.store.runs import spent, summarize
+
+C = TypeVar("C", bound=VerbConfig)
+
+EXIT_CODES = {"done": 0, "limit": 0, "error": 1, "failures": 3, "interrupted": 130}
+"""Of the process, by the status with which the run finished; an error may know a better one."""
+
+
+@dataclass(frozen=True)
+class Verb(Generic[C]):
+    """What `launch` and `resume` must know of a verb."""
+
+    name: str
+    schema: type[C]
+    work: Callable[[C, RunStore, Sink], Awaitable[RunFinished]]
+    """Does everything, from the first start or from what the store holds after an earlier one.
+
+    Events go to the sink, which stores and shows them. Ctrl-C cancels the work once. To keep `max_cost`, the
+    work charges a `Meter` with `palaestra.store.runs.spent` first. In what it returns, `usage` is that of the
+    whole run; left empty, it is what `spent` says at the end.
+    """
+    report: Callable[[RunStore], None]
+    """Prints the results on stdout, from the store."""
+
+
+def launch(
+    verb: Verb[C],
+    *,
+    config: Path | None,
+    overrides: Sequence[str],
+    out: Path,
+    dry_run: bool,
+    display: DisplayKind,
+) -> None:
+    """Resolve the configuration, make a run under `out` and carry it out; or print the configuration only.
+
+    Raises:
+        typer.Exit: the run did not finish as it should; its code is that of `EXIT_CODES` or of the error.
+    """
+    settings = resolve(verb.schema, config, overrides)
+    if dry_run:
+        print(to_yaml(settings), end="")
+        return
+    carry_out(verb, settings, RunStore.create(out, verb.name, settings), display)
+
+
+def carry_out(verb: Verb[C], settings: C, store: RunStore, display: DisplayKind) -> None:
+    """Do the work of a new or resumed run, and tell how it ended. Closes the store."""
+    with closing(store), hold(store.folder):
+        with open_display(display, store.folder, summarize(store)) as show:
+
+            def emit(event: Event) -> None:
+                store.write(event)
+                show(event)
+
+            emit(RunStarted(verb=verb.name))
+            finished, code = _outcome(verb.work(settings, store, emit))
+            if not finished.usage:
+                finished = finished.model_copy(update={"usage": spent(store)})
+            emit(finished)
+        if finished.status in ("done", "failures", "limit"):
+            verb.report(store)
+    _say_how_it_ended(finished, store.folder)
+    if code:
+        raise typer.Exit(code)
+
+
+def _outcome(work: Awaitable[RunFinished]) -> tuple[RunFinished, int]:
+    """How the work ended, and the exit code for it. Errors that are not ours pass on."""
+    try:
+        finished = asyncio.run(_cancelled_by_signals(work))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        finished = RunFinished(status="interrupted")
+    except PalaestraError as error:
+        return _failed(error)
+    except ExceptionGroup as group:
+        return _failed(_first_of_ours(group))
+    return finished, EXIT_CODES[finished.status]
+
+
+def _failed(error: PalaestraError) -> tuple[RunFinished, int]:
+    return RunFinished(status="error", reason=one_line(str(error))), error.exit_code
+
+
+async def _cancelled_by_signals(work: Awaitable[RunFinished]) -> RunFinished:
+    """The work's result. The first Ctrl-C or SIGTERM cancels it cleanly, the second ends it on the spot."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return await work
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _first_of_ours(group: ExceptionGroup[Exception]) -> PalaestraError:
+    """The error that a task group wraps; a group with any other error in it is raised again."""
+    _, others = group.split(PalaestraError)
+    if others is not None:
+        raise group
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, PalaestraError)
+    return error
+
+
+def _say_how_it_ended(finished: RunFinished, folder: Path) -> None:
+    if finished.status == "error":
+        print(f"error: {finished.reason}", file=sys.stderr)
+    if finished.status == "limit":
+        print(f"stopped at a limit: {finished.reason or 'max_cost is used up'}", file=sys.stderr)
+    if finished.status in ("error", "interrupted", "limit"):
+        print(f"resume with: palaestra resume {shlex.quote(str(folder))}", file=sys.stderr)
+    print(f"run: {folder}", file=sys.stderr)

@@ -1,0 +1,85 @@
+"""The command `palaestra`: a table of verbs, of which only the one that is called is imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, NamedTuple
+
+import typer
+
+from palaestra.core.errors import PalaestraError
+
+
+class Entry(NamedTuple):
+    """Where a verb's function is, and what the help says of it without importing it."""
+
+    panel: str
+    place: str
+    summary: str
+    """The first line of the function's docstring."""
+
+
+FLOW, RUNS, TOOLS = "Run, judge, train", "Runs on disk", "Tools"
+
+VERBS = {
+    "run": Entry(FLOW, "palaestra.cli.run:run", "Run an agent on tasks."),
+    "judge": Entry(FLOW, "palaestra.cli.judge:judge", "Rank answers in a tournament of pairwise verdicts."),
+    "train": Entry(FLOW, "palaestra.cli.train:train", "Train a policy on the rankings of its own answers."),
+    "demo": Entry(FLOW, "palaestra.cli.demo:demo", "Run, judge and train on this machine, without a key."),
+    "resume": Entry(RUNS, "palaestra.cli.resume:resume", "Go on with a run that stopped early."),
+    "list": Entry(RUNS, "palaestra.cli.list_runs:list_runs", "List the runs in a folder."),
+    "show": Entry(RUNS, "palaestra.cli.show:show", "Show what is in a run."),
+    "export": Entry(RUNS, "palaestra.cli.export:export", "Write the results of a run as JSONL or Parquet."),
+    "serve": Entry(TOOLS, "palaestra.cli.serve:serve", "Serve a model over an OpenAI-compatible HTTP API."),
+    "doctor": Entry(TOOLS, "palaestra.cli.doctor:doctor", "Tell what this machine offers."),
+}
+
+
+def main() -> None:
+    """The console script."""
+    called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    try:
+        build(called)()
+    except PalaestraError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def build(called: str | None) -> typer.Typer:
+    """The command with all verbs; `called` is real, the others are placeholders for the help."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_palaestra)
+    for name, entry in VERBS.items():
+        if name == called:
+            app.command(name)(load(entry.place))
+        else:
+            app.command(name, help=entry.summary, rich_help_panel=entry.panel)(_placeholder)
+    return app
+
+
+def load(place: str) -> Callable[..., object]:
+    """The function that stands at `module:name`."""
+    module, _, name = place.partition(":")
+    function: Callable[..., object] = getattr(import_module(module), name)
+    return function
+
+
+def _placeholder() -> None:
+    raise NotImplementedError
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(version("palaestra"))
+        raise typer.Exit
+
+
+def _palaestra(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run language-model agents, rank their trajectories in tournaments, train a policy on the rankings."""

@@ -1,0 +1,92 @@
+"""`palaestra resume`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from palaestra.cli.folders import LATEST, RunFolder, find
+from palaestra.cli.launch import Verb, carry_out
+from palaestra.cli.options import Display, DisplayKind, MaxCost, as_overrides
+from palaestra.core.config import VerbConfig, resolve
+from palaestra.core.errors import ConfigError, StoreError
+from palaestra.store.run_store import RunStore
+from palaestra.store.runs import summarize
+
+C = TypeVar("C", bound=VerbConfig)
+
+VERBS = {
+    "run": "palaestra.cli.run:VERB",
+    "judge": "palaestra.cli.judge:VERB",
+    "train": "palaestra.cli.train:VERB",
+}
+"""Where the verb of a run is found."""
+CHANGEABLE = ("max_cost", "budget", "concurrency")
+"""Settings that do not decide what the run is about."""
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.SUB=VALUE", help=f"Change a limit: {', '.join(CHANGEABLE)}."),
+]
+
+
+def resume(
+    run: RunFolder = LATEST, max_cost: MaxCost = None, changes: Changes = None, display: Display = "auto"
+) -> None:
+    """Go on with a run that stopped early.
+
+    What is finished is not done again, and no answer that was paid for is asked again. The settings are those
+    of the run; only its limits may change.
+    """
+    store = RunStore.open(find(run))
+    continue_run(_verb_of(store), store, as_overrides({"max_cost": max_cost}, changes), display)
+
+
+def continue_run(verb: Verb[C], store: RunStore, changes: Sequence[str], display: DisplayKind) -> None:
+    """Carry out the rest of a run, with changed limits.
+
+    Raises:
+        ConfigError: a change goes to another setting than a limit.
+        StoreError: another process works on the run.
+    """
+    stored, settings = store.config(verb.schema), resolve(verb.schema, store.folder / "config.yaml", changes)
+    refused = [key for key in _differing(stored.model_dump(), settings.model_dump()) if not _may_change(key)]
+    if refused:
+        raise ConfigError(
+            f"a resumed run keeps its settings, but these differ: {', '.join(refused)}; "
+            f"only {', '.join(CHANGEABLE)} may change, so start a new run"
+        )
+    state = summarize(store).state
+    if state in ("done", "failures"):
+        print(f"{store.id} is finished ({state}); palaestra show {store.folder}", file=sys.stderr)
+        return
+    carry_out(verb, settings, store, display)
+
+
+def _verb_of(store: RunStore) -> Verb[Any]:
+    if store.verb not in VERBS:
+        raise StoreError(
+            f"{store.folder} was made by {store.verb!r}, which cannot be resumed; start a new run"
+        )
+    module, _, name = VERBS[store.verb].partition(":")
+    verb: Verb[Any] = getattr(import_module(module), name)
+    return verb
+
+
+def _may_change(key: str) -> bool:
+    return key.partition(".")[0] in CHANGEABLE
+
+
+def _differing(before: Any, after: Any, key: str = "") -> list[str]:
+    """The dotted keys at which two dumps of one schema differ."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [key] if before != after else []
+    return [
+        found
+        for name in {**before, **after}
+        for found in _differing(before.get(name), after.get(name), f"{key}.{name}" if key else name)
+    ]

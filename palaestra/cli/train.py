@@ -1,0 +1,77 @@
+"""`palaestra train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from palaestra.cli.launch import Verb, launch
+from palaestra.cli.options import (
+    RUNS,
+    ConfigFile,
+    Display,
+    DryRun,
+    Limit,
+    MaxCost,
+    Out,
+    Overrides,
+    Seed,
+    Settings,
+    as_overrides,
+)
+from palaestra.core.events import UpdateDone
+from palaestra.store.run_store import RunStore
+from palaestra.training.config import TrainConfig
+from palaestra.training.pipeline import train as train_policy
+
+
+def print_result(store: RunStore) -> None:
+    """The win rates of a training run, one line per evaluation."""
+    for update in store.events(UpdateDone):
+        if update.phase == "evaluation":
+            print(describe(update))
+
+
+def describe(evaluation: UpdateDone) -> str:
+    """An evaluation in one line."""
+    metrics = evaluation.metrics
+    return (
+        f"step {evaluation.step}: win rate {metrics['win_rate']:.1%} against the start policy "
+        f"(95 % interval {metrics['win_rate_low']:.1%} to {metrics['win_rate_high']:.1%}, "
+        f"{metrics['judged']:.0f} tasks), utility {metrics['start_utility']:.3f} -> {metrics['utility']:.3f}"
+    )
+
+
+VERB = Verb(name="train", schema=TrainConfig, work=train_policy, report=print_result)
+
+
+def train(
+    settings: Settings = None,
+    config: ConfigFile = None,
+    policy: Annotated[str | None, typer.Option(help="hf/<folder or hub id> or tiny/<name>.")] = None,
+    judge: Annotated[str | None, typer.Option(help="A model, or programmatic/<task family>.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Batches of rollouts.")] = None,
+    limit: Limit = None,
+    max_cost: MaxCost = None,
+    seed: Seed = None,
+    changes: Overrides = None,
+    out: Out = RUNS,
+    dry_run: DryRun = False,
+    display: Display = "auto",
+) -> None:
+    """Train a policy on the rankings of its own answers.
+
+    Each step draws a group of answers per task, ranks them in a tournament, and pushes the policy from the
+    lower towards the higher ranks (ArenaRL). `configs/trip-arenarl.yaml` is a complete example.
+    """
+    flags = {
+        "policy.name": policy,
+        "judge": judge,
+        "steps": steps,
+        "limit": limit,
+        "max_cost": max_cost,
+        "seed": seed,
+    }
+    overrides = as_overrides(flags, changes, settings)
+    launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)

@@ -1,0 +1,1 @@
+"""Day trips in a synthetic city: open-ended requests whose plans have a hidden, computable utility."""

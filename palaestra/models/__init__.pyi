@@ -1,0 +1,11 @@
+from .base import Model as Model
+from .base import ScoringModel as ScoringModel
+from .cached import CachedModel as CachedModel
+from .config import ModelConfig as ModelConfig
+from .hf import HFModel as HFModel
+from .litellm_model import LiteLLMModel as LiteLLMModel
+from .registry import load_model as load_model
+from .replay import ReplayModel as ReplayModel
+from .scripted import ScriptedModel as ScriptedModel
+from .server import ModelServer as ModelServer
+from .tiny import TinyModel as TinyModel

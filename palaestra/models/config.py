@@ -1,0 +1,38 @@
+"""Which language model to use, and how to reach it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from palaestra.core.record import Record
+
+
+class ModelConfig(Record):
+    """One language model. Where a configuration wants one, its bare name is enough: `model: openai/gpt-5`."""
+
+    name: str
+    """`backend/model`: hf/<folder or hub id>, tiny/<text file>, scripted/<program>, replay/<run folder>, or
+    what LiteLLM routes: openai/gpt-5, anthropic/claude-sonnet-4-5, ollama/qwen3, hosted_vllm/<name>."""
+    api_base: str | None = Field(default=None, pattern="^https?://")
+    """Where a remote model is served, such as http://127.0.0.1:8000/v1; null is the provider's own."""
+    api_key_variable: str | None = None
+    """Environment variable that holds the key, never the key itself; null is the provider's usual one."""
+    timeout: float = Field(default=600.0, gt=0)
+    """Seconds that one request may take."""
+    retries: int = Field(default=4, ge=0)
+    """Times that a request is sent again after a rate limit, an overload, a timeout or a lost connection."""
+    concurrency: int = Field(default=16, ge=1)
+    """Requests under way at once at one address; where models share an address, the smallest number holds."""
+    context_window: int | None = Field(default=None, ge=1)
+    """Tokens of prompt and completion together; null is what the backend knows."""
+    device: str = "auto"
+    """Local models only: cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Local models only: the type of the weights; auto follows the checkpoint and the device."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value

@@ -1,0 +1,176 @@
+"""Language models in this process, through transformers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple, Self
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from palaestra.core.chat import Completion, Message, Sampling, TokenTrace
+from palaestra.core.errors import ConfigError, ContextTooLong
+from palaestra.core.usage import Usage
+from palaestra.models.config import ModelConfig
+from palaestra.models.decoding import Decoded, decode
+from palaestra.models.log_probs import token_statistics
+
+DEFAULT_MAX_TOKENS = 1024
+
+
+class _Request(NamedTuple):
+    prompt: list[int]
+    seed: int | None
+
+
+class _Batch:
+    """Calls that wait for the device together. They ask for the same sampling, each with its own seed."""
+
+    def __init__(self) -> None:
+        self.requests: list[_Request] = []
+        self.task: asyncio.Task[list[Completion]]
+
+
+class HFModel:
+    """A causal language model from a folder or the Hugging Face hub, with its own chat template.
+
+    Calls made at the same time are decoded as one batch; those that come while the device is busy form the
+    next one. Completions carry token ids and log-probabilities, so a policy can be trained on them.
+    """
+
+    def __init__(
+        self, name: str, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: int = 256
+    ) -> None:
+        if tokenizer.chat_template is None:
+            raise ConfigError(
+                f"{name} has no chat template; use an instruction-tuned model or add a template"
+            )
+        self.name = name
+        self.module = module.eval()
+        self.tokenizer = tokenizer
+        self.context_window: int | None = getattr(module.config, "max_position_embeddings", None)
+        self._rows = rows
+        self._collecting: dict[str, _Batch] = {}
+        self._joining = Lock()
+        self._device = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> Self:
+        path = config.name.removeprefix("hf/")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            module = AutoModelForCausalLM.from_pretrained(path, dtype=config.dtype)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"cannot load {config.name}: {reason}; give a folder or a hub id after hf/"
+            ) from error
+        module.to(pick_device(config.device))  # type: ignore[arg-type]
+        return cls(config.name, module, tokenizer, rows=config.concurrency)
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        prompt = self.encode(messages)
+        self._check_window(len(prompt), sampling)
+        shared = sampling.model_copy(update={"seed": None, "sample_index": 0})
+        key = shared.model_dump_json()
+        with self._joining:
+            batch = self._collecting.get(key)
+            if batch is None or batch.task.done() or len(batch.requests) >= self._rows:
+                batch = self._collecting[key] = _Batch()
+                batch.task = asyncio.create_task(self._run(key, batch, shared))
+            row = len(batch.requests)
+            batch.requests.append(_Request(prompt, sampling.seed))
+        return (await asyncio.shield(batch.task))[row]
+
+    async def score(self, messages: Sequence[Message], completion: str) -> tuple[float, ...]:
+        prompt = self.encode(messages)
+        answer = self.tokenizer.encode(completion, add_special_tokens=False)
+        if not answer:
+            return ()
+        ids_NT = torch.tensor([prompt + answer], device=self.module.device)
+        select_NT = torch.arange(ids_NT.shape[1], device=ids_NT.device)[None] >= len(prompt)
+
+        def log_probs() -> list[float]:
+            with torch.no_grad():
+                statistics = token_statistics(self.module, ids_NT, torch.ones_like(ids_NT), select_NT)
+            return statistics.log_prob_M.tolist()
+
+        return tuple(await asyncio.get_running_loop().run_in_executor(self._device, log_probs))
+
+    async def close(self) -> None:
+        self._device.shutdown(wait=False, cancel_futures=True)
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The token ids of a conversation, up to where the model's turn begins."""
+        turns = [message.model_dump() for message in messages]
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def save(self, folder: Path) -> None:
+        """Write weights and tokenizer in the Hugging Face layout: `hf/<folder>` loads them again."""
+        self.module.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def _check_window(self, prompt: int, sampling: Sampling) -> None:
+        wanted = prompt + (sampling.max_tokens or 1)
+        if self.context_window is not None and wanted > self.context_window:
+            raise ContextTooLong(
+                f"{self.name} has a window of {self.context_window} tokens; {prompt} in the prompt and "
+                f"{sampling.max_tokens or 1} to generate do not fit: shorten the prompt or lower max_tokens"
+            )
+
+    async def _run(self, key: str, batch: _Batch, sampling: Sampling) -> list[Completion]:
+        await asyncio.sleep(0)  # callers started together have all joined after one turn of the event loop
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._device, self._decode, key, batch, sampling)
+
+    def _decode(self, key: str, batch: _Batch, sampling: Sampling) -> list[Completion]:
+        """Close the batch to newcomers and decode it; runs when the device has become free."""
+        with self._joining:
+            if self._collecting.get(key) is batch:
+                del self._collecting[key]
+            requests = batch.requests
+        started = time.monotonic()
+        room = (self.context_window or DEFAULT_MAX_TOKENS) - max(len(request.prompt) for request in requests)
+        rows = decode(
+            self.module,
+            self.tokenizer,
+            [request.prompt for request in requests],
+            sampling,
+            [request.seed for request in requests],
+            max_tokens=sampling.max_tokens or min(room, DEFAULT_MAX_TOKENS),
+        )
+        seconds = (time.monotonic() - started) / len(requests)
+        return [
+            self._completion(request.prompt, row, sampling.stop, seconds)
+            for request, row in zip(requests, rows, strict=True)
+        ]
+
+    def _completion(
+        self, prompt: list[int], row: Decoded, stops: Sequence[str], seconds: float
+    ) -> Completion:
+        text = self.tokenizer.decode(row.ids, skip_special_tokens=True)
+        cut = min((text.index(stop) for stop in stops if stop in text), default=len(text))
+        return Completion(
+            text=text[:cut],
+            finish_reason="stop" if row.stopped else "length",
+            usage=Usage(calls=1, tokens_in=len(prompt), tokens_out=len(row.ids), seconds=seconds),
+            trace=TokenTrace(
+                ids=(*prompt, *row.ids),
+                log_probs=(*[0.0] * len(prompt), *row.log_probs),
+                mask=(*[False] * len(prompt), *[True] * len(row.ids)),
+            ),
+        )
+
+
+def pick_device(wanted: str) -> torch.device:
+    """`auto` is the first GPU where there is one, else the CPU."""
+    if wanted != "auto":
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,186 @@
+"""Every provider that LiteLLM routes: OpenAI, Anthropic, Google, Ollama, a vLLM server and many more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+from weakref import WeakSet
+
+import openai
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+from palaestra.core.chat import Completion, Message, Sampling
+from palaestra.core.errors import ConfigError, ModelError, RequestRejected
+from palaestra.core.record import digest
+from palaestra.core.usage import Usage
+from palaestra.models.config import ModelConfig
+from palaestra.models.limiter import limiter
+from palaestra.models.provider_errors import Route, explain, is_transient, wait_before_retry
+
+# LiteLLM reads these while it is imported. Prices must come from the table it ships, never from the network,
+# and it must not load a .env file that happens to lie above its own folder.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+os.environ["LITELLM_MODE"] = "PRODUCTION"
+
+import litellm
+
+litellm.suppress_debug_info = True  # else every error prints an advertisement on stdout
+
+
+class LiteLLMModel:
+    """A remote model.
+
+    Failures that may pass (rate limit, overload, timeout, lost connection) are tried again with growing,
+    jittered pauses that respect Retry-After; others never. All models of one provider and address share the
+    limit on requests under way, which is not held during a pause. The cost comes from the price table of
+    the installed LiteLLM, and is None for a model that is not in it or an answer without token counts.
+    `usage.seconds` is the time of the request that succeeded, without queueing and pauses.
+
+    `top_p` is sent when it is below 1 and the seed when the provider takes one: some refuse what they do
+    not know. With a seed, every `sample_index` above 0 gets a seed of its own, derived from both.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        try:
+            self._model, self._provider, _, _ = litellm.get_llm_provider(config.name)
+        except openai.BadRequestError as error:
+            raise ConfigError(
+                f"{config.name}: there is no provider {config.name.partition('/')[0]!r}; "
+                f"see https://docs.litellm.ai/docs/providers for those that LiteLLM routes"
+            ) from error
+        self.name = config.name
+        self._config = config
+        self._prices = _table_entry(self._provider, self._model)
+        self.context_window: int | None = config.context_window or self._prices.get("max_input_tokens")
+        self._route = Route(
+            model=config.name,
+            address=config.api_base or f"the {self._provider} API",
+            key_variable=config.api_key_variable or f"{self._provider.upper()}_API_KEY",
+            timeout=config.timeout,
+            context_window=self.context_window,
+        )
+        self._api_key = self._find_key()
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> Self:
+        return cls(config)
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        _open_models.add(self)
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(is_transient),
+            stop=stop_after_attempt(self._config.retries + 1),
+            wait=wait_before_retry,
+            reraise=True,
+        )
+        try:
+            return await retrying(self._ask, self._request(messages, sampling))
+        except openai.OpenAIError as error:
+            raise explain(error, self._route, retrying.statistics["attempt_number"]) from error
+
+    async def close(self) -> None:
+        """Let go of the connections; the last model to close ends those that LiteLLM keeps for all."""
+        _open_models.discard(self)
+        if not _open_models:
+            await litellm.close_litellm_async_clients()  # type: ignore[attr-defined, no-untyped-call]
+            litellm.in_memory_llm_clients_cache.flush_cache()
+            await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
+
+    async def _ask(self, request: Mapping[str, Any]) -> Completion:
+        async with limiter(f"{self._provider} {self._config.api_base}", self._config.concurrency):
+            started = time.perf_counter()
+            response = await litellm.acompletion(**request)
+            return self._completion(response, time.perf_counter() - started)
+
+    def _request(self, messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "model": self.name,
+            "messages": [message.model_dump() for message in messages],
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_tokens,
+            "stop": list(sampling.stop) or None,
+            "api_base": self._config.api_base,
+            "api_key": self._api_key,
+            "timeout": self._config.timeout,
+            "max_retries": 0,
+            "num_retries": 0,
+        }
+        if sampling.top_p < 1:
+            request["top_p"] = sampling.top_p
+        if sampling.seed is not None and "seed" in self._supported_settings():
+            request["seed"] = _seed_of_draw(sampling.seed, sampling.sample_index)
+        return request
+
+    def _find_key(self) -> str | None:
+        """The key; None lets LiteLLM find it. A server of one's own may want none and gets a placeholder."""
+        variable = self._config.api_key_variable
+        if variable is None:
+            keyless = self._config.api_base is not None and self._route.key_variable not in os.environ
+            return "none" if keyless else None
+        if not os.environ.get(variable):
+            raise ConfigError(
+                f"{self.name}: the environment variable {variable} is not set; put the key into it"
+            )
+        return os.environ[variable]
+
+    def _supported_settings(self) -> Sequence[str]:
+        return litellm.get_supported_openai_params(self._model, custom_llm_provider=self._provider) or ()
+
+    def _completion(self, response: litellm.ModelResponse, seconds: float) -> Completion:
+        if not response.choices:
+            raise ModelError(
+                f"{self.name}: {self._route.address} answered with no choice at all; check the server"
+            )
+        choice = response.choices[0]
+        if choice.finish_reason == "content_filter":
+            raise RequestRejected(
+                f"{self.name}: the content filter of {self._route.address} stopped the answer; "
+                "rephrase the prompt or choose another model"
+            )
+        return Completion(
+            text=choice.message.content or "",
+            finish_reason="length" if choice.finish_reason == "length" else "stop",
+            usage=self._usage(response.usage, seconds),
+        )
+
+    def _usage(self, counts: litellm.Usage, seconds: float) -> Usage:
+        cost = None
+        if "input_cost_per_token" in self._prices and counts.prompt_tokens:
+            cost = sum(
+                litellm.cost_per_token(
+                    model=self._model, custom_llm_provider=self._provider, usage_object=counts
+                )
+            )
+        details = counts.prompt_tokens_details
+        return Usage(
+            calls=1,
+            tokens_in=counts.prompt_tokens,
+            tokens_out=counts.completion_tokens,
+            tokens_cached=(details.cached_tokens if details else None) or 0,
+            cost=cost,
+            seconds=seconds,
+        )
+
+
+_open_models: WeakSet[LiteLLMModel] = WeakSet()
+"""Those that may hold connections."""
+
+
+def _table_entry(provider: str, model: str) -> Mapping[str, Any]:
+    """What LiteLLM's own table says of a model; empty when it does not know it.
+
+    Read here, because `litellm.get_model_info` asks the server of some providers.
+    """
+    for key in (f"{provider}/{model}", model):
+        entry: Mapping[str, Any] | None = litellm.model_cost.get(key)
+        if entry is not None and entry["litellm_provider"].startswith(provider):
+            return entry
+    return {}
+
+
+def _seed_of_draw(seed: int, sample_index: int) -> int:
+    """31 bits, which every provider takes; the seed itself for the first draw."""
+    return seed if sample_index == 0 else int(digest([seed, sample_index])[:8], 16) >> 1

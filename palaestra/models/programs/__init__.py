@@ -1,0 +1,1 @@
+"""Programs for scripted models: one file per subject, registered in `palaestra.models.scripted.PROGRAMS`."""

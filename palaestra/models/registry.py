@@ -1,0 +1,64 @@
+"""From a model's name to the model."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from palaestra.core.errors import ConfigError
+from palaestra.models.base import Model
+from palaestra.models.cached import CachedModel
+from palaestra.models.config import ModelConfig
+from palaestra.store.cache import ResponseCache
+
+LOCAL_BACKENDS: Mapping[str, str] = {
+    "hf": "palaestra.models.hf:HFModel",
+    "tiny": "palaestra.models.tiny:TinyModel",
+    "scripted": "palaestra.models.scripted:ScriptedModel",
+    "replay": "palaestra.models.replay:ReplayModel",
+}
+"""The first part of a name, and the class behind it. Every other name goes to LiteLLM."""
+
+REMOTE_BACKEND = "palaestra.models.litellm_model:LiteLLMModel"
+
+TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "peft")
+
+
+class Backend(Protocol):
+    """A class of models, each made from its configuration."""
+
+    def from_config(self, config: ModelConfig) -> Model: ...
+
+
+def load_model(config: ModelConfig, cache: ResponseCache | None = None) -> Model:
+    """The model that `config` names; its module is imported now, not before.
+
+    With a `cache`, the answers of a remote model are stored in it and found again. Local models are not
+    cached, since they cost no money; wrap one in `CachedModel` to record it.
+
+    Raises:
+        ConfigError: there is no such backend or model, or what it needs is not installed or not set.
+    """
+    prefix, _, rest = config.name.partition("/")
+    if not prefix or not rest:
+        raise ConfigError(
+            f"the model name {config.name!r} is not of the form backend/model; write "
+            f"{', '.join(f'{name}/…' for name in LOCAL_BACKENDS)} or a provider's, such as openai/gpt-5"
+        )
+    if prefix in LOCAL_BACKENDS:
+        return _backend(LOCAL_BACKENDS[prefix], prefix).from_config(config)
+    model = _backend(REMOTE_BACKEND, prefix).from_config(config)
+    return CachedModel(model, cache, config.api_base) if cache is not None else model
+
+
+def _backend(path: str, prefix: str) -> Backend:
+    module, _, name = path.partition(":")
+    try:
+        return cast(Backend, getattr(importlib.import_module(module), name))
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING_LIBRARIES:
+            raise
+        raise ConfigError(
+            f"{prefix}/ models need {error.name}, which is not installed: pip install 'palaestra[train]'"
+        ) from error

@@ -1,0 +1,164 @@
+"""Any model behind OpenAI's chat completions API."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from palaestra.core.chat import Completion
+from palaestra.core.errors import (
+    AuthenticationFailed,
+    ContextTooLong,
+    ModelUnreachable,
+    PalaestraError,
+    RateLimited,
+    RequestRejected,
+    UnknownModel,
+)
+from palaestra.core.usage import Usage
+from palaestra.models.base import Model
+from palaestra.models.chat_completions import ApiError, ChatRequest, streamed_answer, whole_answer
+
+REFUSALS: Mapping[type[PalaestraError], tuple[int, str]] = {
+    ContextTooLong: (400, "context_length_exceeded"),
+    RequestRejected: (400, "invalid_request"),
+    AuthenticationFailed: (403, "upstream_authentication_failed"),
+    UnknownModel: (404, "model_not_found"),
+    RateLimited: (429, "rate_limit_exceeded"),
+    ModelUnreachable: (503, "upstream_unreachable"),
+}
+"""HTTP status and code for what the model raises; any other error of ours is a 500."""
+
+
+class ModelServer:
+    """Serves one model under one name, and counts. Requests reach the model as they come, at the same time.
+
+    `POST /v1/chat/completions` answers when the completion is whole, also where it is asked to stream;
+    `GET /v1/models`, `GET /health`; `GET /stats` has the requests that arrived, the most that were under
+    way at once, and the calls and tokens of those that were answered. With an `api_key`, all but /health
+    want it as a bearer token. `latency` is the number of seconds before which no completion is answered.
+    """
+
+    def __init__(
+        self, model: Model, served_name: str | None = None, api_key: str | None = None, latency: float = 0.0
+    ) -> None:
+        self.name = served_name or model.name
+        self._model = model
+        self._api_key = api_key
+        self._latency = latency
+        self._requests = 0
+        self._under_way = 0
+        self._most_under_way = 0
+        self._usage = Usage()
+
+    def app(self) -> Starlette:
+        """The ASGI application. The model is closed when it shuts down."""
+        return Starlette(
+            routes=[
+                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/models", self._list_models),
+                Route("/stats", self._stats),
+                Route("/health", self._health),
+            ],
+            exception_handlers={
+                kind: _refuse for kind in (ApiError, PalaestraError, HTTPException, Exception)
+            },
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        yield
+        await self._model.close()
+
+    async def _complete(self, request: Request) -> Response:
+        self._check_key(request)
+        with self._counted():
+            wanted = ChatRequest.parse(await request.body())
+            if wanted.model != self.name:
+                raise ApiError(
+                    404, "model_not_found", f"there is no model {wanted.model!r} here; ask {self.name!r}"
+                )
+            completion = await self._generate(wanted)
+        if wanted.stream:
+            chunks = streamed_answer(self.name, completion, wanted.wants_usage_in_stream())
+            return Response(_server_sent_events(chunks), media_type="text/event-stream")
+        return JSONResponse(whole_answer(self.name, completion))
+
+    async def _generate(self, wanted: ChatRequest) -> Completion:
+        started = time.perf_counter()
+        completion = await self._model.generate(wanted.conversation(), wanted.sampling())
+        await asyncio.sleep(max(0.0, self._latency - (time.perf_counter() - started)))
+        self._usage += completion.usage
+        return completion
+
+    async def _list_models(self, request: Request) -> Response:
+        self._check_key(request)
+        model = {"id": self.name, "object": "model", "created": 0, "owned_by": "palaestra"}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def _stats(self, request: Request) -> Response:
+        self._check_key(request)
+        return JSONResponse(
+            {
+                "requests": self._requests,
+                "most_at_once": self._most_under_way,
+                "calls": self._usage.calls,
+                "tokens_in": self._usage.tokens_in,
+                "tokens_out": self._usage.tokens_out,
+            }
+        )
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    def _check_key(self, request: Request) -> None:
+        if self._api_key is None:
+            return
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode("latin-1"), self._api_key.encode()):
+            raise ApiError(401, "invalid_api_key", "the key is missing or wrong; send it as a bearer token")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._requests += 1
+        self._under_way += 1
+        self._most_under_way = max(self._most_under_way, self._under_way)
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+
+def _server_sent_events(chunks: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(f"data: {data}\n\n" for data in [*map(json.dumps, chunks), "[DONE]"])
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Every error as OpenAI words it."""
+    match error:
+        case ApiError():
+            refusal = error
+        case PalaestraError():
+            status, code = REFUSALS.get(type(error), (500, "model_error"))
+            refusal = ApiError(status, code, str(error))
+        case HTTPException():
+            refusal = ApiError(
+                error.status_code, "not_found", f"{request.method} {request.url.path}: {error.detail}"
+            )
+        case _:
+            refusal = ApiError(
+                500, "internal_error", "the model failed unexpectedly; see the server's own output"
+            )
+    return JSONResponse(refusal.body(), status_code=refusal.status)

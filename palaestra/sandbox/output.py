@@ -1,0 +1,61 @@
+"""What a sandboxed process prints."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+from typing import IO
+
+from palaestra.sandbox.worker.excerpt import Excerpt
+
+PIPE_CAPACITY = 1 << 20
+"""Bytes that a pipe can hold (Linux's upper limit for ordinary users)."""
+
+
+class OutputPipe:
+    """Reads one output stream of a process as it comes, and keeps a bounded excerpt of it.
+
+    Owns the stream. Needs a running event loop.
+    """
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream = stream
+        self._descriptor = stream.fileno()
+        self._limit = limit
+        self._renew()
+        os.set_blocking(self._descriptor, False)
+        asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+
+    def take(self) -> tuple[str, bool]:
+        """What came since the last time, and whether some of it was left out.
+
+        Everything that was written before the call is in it. What a thread that outlives its cell writes
+        meanwhile may be in it too, but cannot hold the host here.
+        """
+        taken = 0
+        while taken < PIPE_CAPACITY and (count := self._read()):
+            taken += count
+        self._excerpt.add(self._decoder.decode(b"", final=True))
+        text, truncated = self._excerpt.text(), self._excerpt.truncated
+        self._renew()
+        return text, truncated
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._stream.close()
+
+    def _renew(self) -> None:
+        self._excerpt = Excerpt(self._limit)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def _read(self) -> int:
+        """Read what is there, 64 KiB at most; 0 when there is nothing, now or any more."""
+        try:
+            data = os.read(self._descriptor, 1 << 16)
+        except BlockingIOError:
+            return 0
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._excerpt.add(self._decoder.decode(data))
+        return len(data)

@@ -1,0 +1,46 @@
+"""Long texts, cut in the middle."""
+
+from __future__ import annotations
+
+
+class Excerpt:
+    """The head and the tail of a text that arrives in pieces; keeps at most twice `limit` characters.
+
+    `limit` must leave room for the mark that stands where something was left out: 100 is enough.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._head = ""
+        self._tail = ""
+        self._length = 0
+
+    def add(self, piece: str) -> None:
+        self._length += len(piece)
+        room = self._limit - len(self._head)
+        self._head += piece[:room]
+        self._tail = (self._tail + piece[room:])[-self._limit :]
+
+    @property
+    def truncated(self) -> bool:
+        return self._length > self._limit
+
+    def text(self) -> str:
+        """The whole text if it has at most `limit` characters, else so many of it, mark included."""
+        if not self.truncated:
+            return self._head
+        # The mark names how much it stands for, which depends on its own length: leave room for the longest.
+        room = self._limit - len(self._mark(self._length))
+        head, tail = self._head[: room - room // 2], self._tail[len(self._tail) - room // 2 :]
+        return head + self._mark(self._length - room) + tail
+
+    @staticmethod
+    def _mark(characters: int) -> str:
+        return f"\n[... {characters} characters left out ...]\n"
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text`, or its head and tail with a mark between them: at most `limit` characters in all."""
+    excerpt = Excerpt(limit)
+    excerpt.add(text)
+    return excerpt.text()

@@ -1,0 +1,138 @@
+"""`list`, `show`, `export` and `doctor` on a real run, through the console script."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from palaestra.core.config import VerbConfig
+from palaestra.core.events import CallMade, RankingMade, RunFinished, RunStarted, TrajectoryFinished
+from palaestra.core.ranking import Ranking, Standing
+from palaestra.core.trajectory import Action, Step, Trajectory
+from palaestra.core.usage import Usage
+from palaestra.store.run_store import RunStore
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def trajectory(name: str, answer: str) -> Trajectory:
+    step = Step(
+        thought="count them",
+        actions=(Action(kind="code", content="print(6 * 7)"),),
+        observation="\x1b[2J42 [red]",
+        seconds=1.25,
+    )
+    return Trajectory(id=name, task_id="task-1", agent="rlm", status="finished", answer=answer, steps=(step,))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    store = RunStore.create(tmp_path / "runs", "run", VerbConfig(seed=17))
+    store.write(RunStarted(verb="run"))
+    usage = Usage(calls=1, tokens_in=1200, tokens_out=300, cost=None)
+    store.write(CallMade(trajectory_id="τ0", role="policy", model="m", usage=usage, cached=False))
+    for number in range(22):
+        store.write(
+            TrajectoryFinished(trajectory=trajectory(f"τ{number}", f"answer\n{number} " + "long " * 30))
+        )
+    standings = (Standing(contestant="τ1", rank=0, score=1.5, standard_error=0.25, comparisons=2),)
+    store.write(RankingMade(group="task-1", ranking=Ranking(standings=standings)))
+    store.write(RunFinished(status="failures", reason="2 tasks failed", usage={"policy": usage}))
+    store.close()
+    return store
+
+
+def test_list_has_one_line_per_run(palaestra: Run, store: RunStore, tmp_path: Path) -> None:
+    other = RunStore.create(tmp_path / "runs", "train", VerbConfig())
+    (tmp_path / "runs" / "broken").mkdir()
+    (tmp_path / "runs" / "broken" / "environment.json").write_text("{")
+    done = palaestra("list")
+    assert done.returncode == 0
+    header, *lines = (line.split() for line in done.stdout.splitlines())
+    assert header == ["run", "verb", "state", "trajectories", "rankings", "consumed"]
+    assert sorted(lines) == sorted(
+        [
+            [store.id, "run", "failures", "22", "1", "policy", "1.5k", "tokens,", "cost", "unknown"],
+            [other.id, "train", "unfinished", "0", "0"],
+        ]
+    )
+    assert "skipped: " in done.stderr
+    assert "broken" in done.stderr
+
+
+def test_list_without_runs_says_what_makes_one(palaestra: Run) -> None:
+    done = palaestra("list", "nowhere")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no runs in nowhere" in done.stderr
+
+
+def test_show_gives_the_overview_of_the_latest_run(palaestra: Run, store: RunStore) -> None:
+    shown = palaestra("show").stdout
+    assert shown == palaestra("show", store.id).stdout == palaestra("show", store.folder).stdout
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["seed:", "17"] in lines
+    assert ["state", "failures"] in lines
+    assert ["reason", "2", "tasks", "failed"] in lines
+    assert ["policy", "1", "1200", "300", "unknown"] in lines
+    assert ["task-1", "0", "τ1", "1.5", "±", "0.25", "2"] in lines
+    answers = [line for line in lines if "task-1" in line and "finished" in line]
+    assert len(answers) == 20
+    assert answers[0][:6] == ["τ0", "task-1", "finished", "1", "answer", "0"]
+    assert "palaestra export" in shown
+
+
+def test_show_prints_one_trajectory_without_obeying_it(palaestra: Run, store: RunStore) -> None:
+    shown = palaestra("show", "--trajectory", "τ3").stdout
+    for part in (
+        "τ3 by rlm",
+        "--- step 1, 1.2 s",
+        "count them",
+        "> code",
+        "print(6 * 7)",
+        "42 [red]",
+        "answer\n3",
+    ):
+        assert part in shown
+    assert "\x1b" not in shown
+    missing = palaestra("show", "--trajectory", "τ99")
+    assert missing.returncode == 1
+    assert "no finished trajectory 'τ99'" in missing.stderr
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_export_tells_what_it_wrote(palaestra: Run, store: RunStore, tmp_path: Path, format: str) -> None:
+    done = palaestra("export", store.folder, "--to", format, "--out", "out")
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["rows", "file"],
+        ["22", f"out/trajectories.{format}"],
+        ["1", f"out/rankings.{format}"],
+    ]
+    assert (tmp_path / "out" / f"trajectories.{format}").stat().st_size > 1000
+
+
+def test_export_refuses_a_format_it_does_not_know(palaestra: Run, store: RunStore) -> None:
+    assert palaestra("export", store.folder, "--to", "xml").returncode == 2
+
+
+def test_resume_refuses_a_run_whose_verb_is_unknown(palaestra: Run, store: RunStore) -> None:
+    file = store.folder / "environment.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"verb": "os:system"}))
+    done = palaestra("resume", store.folder)
+    assert done.returncode == 1
+    assert "made by 'os:system', which cannot be resumed" in done.stderr
+
+
+def test_doctor_names_keys_and_never_shows_them(palaestra: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.delenv("MISTRAL_API_KEY", raising=False)
+    done = palaestra("doctor")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert ["OPENAI_API_KEY", "yes"] in lines
+    assert ["MISTRAL_API_KEY", "no"] in lines
+    assert "sk-secret" not in done.stdout + done.stderr
+    assert any(line[:1] == ["pydantic"] for line in lines)

@@ -1,0 +1,99 @@
+"""The summary of a run: its state, its counts and its account, by counting in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from palaestra.core.config import VerbConfig
+from palaestra.core.events import (
+    CallMade,
+    JudgementGiven,
+    RunFinished,
+    RunStarted,
+    TaskLoaded,
+    TrajectoryFinished,
+)
+from palaestra.core.task import Task
+from palaestra.core.trajectory import Trajectory
+from palaestra.core.usage import Role, Usage
+from palaestra.core.verdict import NoVerdict, Verdict
+from palaestra.store.lock import hold
+from palaestra.store.run_store import RunStore
+from palaestra.store.runs import find_runs, find_trajectory, spent, summarize
+
+CALL = Usage(calls=1, tokens_in=100, tokens_out=10, tokens_cached=40, cost=0.25, seconds=1.5)
+
+
+def call(role: Role, usage: Usage, cached: bool = False) -> CallMade:
+    return CallMade(trajectory_id="t", role=role, model="m", usage=usage, cached=cached)
+
+
+def judgement(judgement: Verdict | NoVerdict) -> JudgementGiven:
+    return JudgementGiven(group="g", stage="r1", first="a", second="b", judge="j", judgement=judgement)
+
+
+def test_the_account_adds_up_calls_and_judgements_by_role(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "run", VerbConfig())
+    assert spent(store) == {}
+    unpriced = CALL.model_copy(update={"cost": None})
+    for event in (
+        call("policy", CALL),
+        call("policy", CALL),
+        call("policy", CALL, cached=True),
+        call("sub", CALL),
+        call("sub", unpriced),
+        judgement(Verdict.from_scores(1, 2, usage=CALL)),
+        judgement(NoVerdict(reason="nonsense", usage=CALL)),
+    ):
+        store.write(event)
+    expected: Mapping[Role, Usage] = {"policy": CALL + CALL, "sub": CALL + unpriced, "judge": CALL + CALL}
+    assert spent(store) == expected
+    assert spent(store)["sub"].cost is None
+
+
+def test_a_judge_that_asks_no_model_has_no_account(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "judge", VerbConfig())
+    store.write(judgement(Verdict.from_scores(1, 2)))
+    assert spent(store) == {}
+
+
+def test_the_state_follows_the_last_start_and_end(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "run", VerbConfig())
+    assert summarize(store).state == "unfinished"
+    store.write(RunStarted(verb="run"))
+    assert summarize(store).state == "unfinished"
+    with hold(store.folder):
+        assert summarize(store).state == "running"
+    store.write(RunFinished(status="limit", reason="max_cost is used up", usage={"policy": CALL}))
+    summary = summarize(store)
+    assert (summary.state, summary.reason, summary.usage) == (
+        "limit",
+        "max_cost is used up",
+        {"policy": CALL},
+    )
+    store.write(RunStarted(verb="run"))
+    store.write(TaskLoaded(task=Task(id="1", prompt="?")))
+    store.write(call("policy", CALL + CALL))
+    with hold(store.folder):
+        summary = summarize(store)
+    assert (summary.state, summary.usage) == ("running", {"policy": CALL + CALL})
+    assert summary.counts == {"run-started": 2, "run-finished": 1, "task-loaded": 1, "call-made": 1}
+
+
+def test_runs_are_found_once_and_oldest_first(tmp_path: Path) -> None:
+    assert find_runs(tmp_path / "none") == []
+    (tmp_path / "notes").mkdir()
+    folders = [RunStore.create(tmp_path, verb, VerbConfig()).folder for verb in ("run", "train")]
+    assert find_runs(tmp_path) == sorted(folders)
+
+
+def test_a_trajectory_is_found_by_its_name(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "run", VerbConfig())
+    for name in ("a", "b\"'; --", "c"):
+        trajectory = Trajectory(id=name, task_id="t", agent="react", status="finished", answer=name * 2)
+        store.write(TrajectoryFinished(trajectory=trajectory))
+    found = find_trajectory(store, "b\"'; --")
+    assert found is not None
+    assert found.trajectory.answer == "b\"'; --b\"'; --"
+    assert find_trajectory(store, "d") is None
