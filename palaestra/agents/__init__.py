@@ -1,0 +1,5 @@
+"""Agents: loops in which a model works on a task."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

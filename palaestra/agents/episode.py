@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
-from pathlib import Path
 
 from palaestra.agents.base import AgentContext
 from palaestra.core.chat import Completion, Message, Sampling
 from palaestra.core.errors import BudgetExceeded, DataError, ModelError, SandboxError
+from palaestra.core.events import StepTaken
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Status, Step, Trajectory
 from palaestra.core.usage import Usage
@@ -33,9 +33,15 @@ class Episode:
         self.messages.append(Message(role="user", content=text))
 
     async def ask(self, sampling: Sampling | None = None) -> Completion:
-        """The model's next message, which joins the conversation."""
+        """The model's next message, which joins the conversation.
+
+        It ends before the first stop text, whether or not the model heeds them.
+        """
+        sampling = sampling or self.context.sampling
         completion = await self.context.generate("policy", self.messages, sampling)
         self._usage += completion.usage
+        for stop in sampling.stop:
+            completion = completion.model_copy(update={"text": completion.text.partition(stop)[0]})
         self.messages.append(Message(role="assistant", content=completion.text))
         return completion
 
@@ -45,7 +51,9 @@ class Episode:
         step = step.model_copy(update={"usage": self._usage, "seconds": now - self._turn_began})
         self._usage, self._turn_began = Usage(), now
         self._steps.append(step)
-        self.context.emit(self._taken(step))
+        self.context.emit(
+            StepTaken(trajectory_id=self.context.trajectory_id, index=len(self._steps) - 1, step=step)
+        )
 
     async def outcome(self, work: Awaitable[None]) -> Trajectory:
         """The trajectory that doing the work makes. Limits, failures and cancellation are its status."""

@@ -9,6 +9,7 @@ from .judges.programmatic import ProgrammaticJudgeConfig as ProgrammaticJudgeCon
 from .judges.registry import AnyJudgeConfig as AnyJudgeConfig
 from .judges.registry import open_judge as open_judge
 from .leaderboard import Leaderboard as Leaderboard
+from .leaderboard import SystemScore as SystemScore
 from .leaderboard import rank_systems as rank_systems
 from .topologies.registry import TopologyName as TopologyName
 from .topologies.registry import match_count as match_count

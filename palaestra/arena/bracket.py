@@ -58,7 +58,8 @@ def _column(matches: tuple[BracketMatch, ...], labels: Mapping[str, str]) -> lis
     points = ["" if side is None or side.points is None else f"{side.points:.2f}" for side, _ in sides]
     name_width, points_width = max(map(len, names)), max(map(len, points))
     return [
-        f"{name:<{name_width}} {score:>{points_width}}" for name, score in zip(names, points, strict=True)
+        f"{name:<{name_width}} {score:>{points_width}}".rstrip()
+        for name, score in zip(names, points, strict=True)
     ]
 
 

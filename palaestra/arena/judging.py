@@ -84,18 +84,21 @@ async def judge(config: JudgeConfig, store: RunStore, emit: Sink) -> RunFinished
 
 
 def system_names(sources: Sequence[AnswerSource]) -> list[str]:
-    """What each system is called: as configured, or like its file or folder; by path where those are equal.
+    """What each system is called: as configured, or like its file or folder.
+
+    Where two of those are the same, the folder in which they are is put before: `first/answers`.
 
     Raises:
         ConfigError: two systems are called the same.
     """
-    stems = [source.name or Path(source.path).stem for source in sources]
+    paths = [Path(source.path) for source in sources]
+    stems = [path.stem for path in paths]
     names = [
-        source.path if stems.count(stem) > 1 and not source.name else stem
-        for source, stem in zip(sources, stems, strict=True)
+        source.name or (path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}/{path.stem}")
+        for source, path in zip(sources, paths, strict=True)
     ]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"two systems are called {min(twice)!r}; give each a name of its own")
+        raise ConfigError(f"two systems are called {min(twice)!r}; give each a name in the settings: systems")
     return names
 
 

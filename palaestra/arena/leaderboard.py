@@ -155,14 +155,14 @@ def _score(
         losses=results[0.0],
         missing=missing,
         win_rate=(results[1.0] + results[0.5] / 2) / results.total() if results else None,
-        interval=_interval(list(by_prompt.values()), seed) if results else None,
+        interval=win_rate_interval(list(by_prompt.values()), seed) if results else None,
         rating=rating,
         mean_length=mean_length,
     )
 
 
-def _interval(by_prompt: Sequence[Sequence[float]], seed: int) -> tuple[float, float]:
-    """Percentiles 2.5 and 97.5 of the win rate over resampled prompts.
+def win_rate_interval(by_prompt: Sequence[Sequence[float]], seed: int) -> tuple[float, float]:
+    """The 95 % interval of a win rate: percentiles over resampled prompts, each with its results in [0, 1].
 
     Matches on one prompt are not independent, so prompts are drawn, not matches. One prompt won and one
     lost are added, as Agresti and Coull do with trials: five wins of five are no certainty.

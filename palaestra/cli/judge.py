@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from palaestra import arena
 from palaestra.arena.judging import JudgeConfig
 from palaestra.arena.judging import judge as judge_systems
-from palaestra.arena.leaderboard import Leaderboard, SystemScore, rank_systems
 from palaestra.arena.match import Orders
 from palaestra.arena.topologies.registry import TopologyName
 from palaestra.cli.launch import Verb, launch
@@ -35,7 +35,7 @@ COLUMNS = ("system", "win rate", "95 %", "wins", "ties", "losses", "missing", "r
 
 def print_leaderboard(store: RunStore) -> None:
     config = store.config(JudgeConfig)
-    board = rank_systems(
+    board = arena.rank_systems(
         store.events(JudgementGiven),
         (event.trajectory for event in store.events(TrajectoryFinished)),
         config.tournament.orders,
@@ -47,7 +47,7 @@ def print_leaderboard(store: RunStore) -> None:
         print(line)
 
 
-def _row(score: SystemScore) -> tuple[object, ...]:
+def _row(score: arena.SystemScore) -> tuple[object, ...]:
     low, high = score.interval or (0, 0)
     return (
         score.system,
@@ -62,7 +62,7 @@ def _row(score: SystemScore) -> tuple[object, ...]:
     )
 
 
-def _summary(board: Leaderboard) -> list[str]:
+def _summary(board: arena.Leaderboard) -> list[str]:
     lines = [f"{board.judged} matches judged, {board.missing} without a verdict"]
     if board.both_orders:
         share = board.agreeing / board.both_orders
@@ -117,10 +117,10 @@ def judge(
     settings file; --dry-run prints one.
     """
     flags = {
-        "systems": systems or None,
+        "systems": [_absolute(path) for path in systems] if systems else None,
         **_judge_settings(judge),
         "judge.model.api_base": api_base,
-        "judge.rubric": None if rubric is None else str(rubric),
+        "judge.rubric": None if rubric is None else _absolute(str(rubric)),
         "topology": topology,
         "tournament.orders": orders,
         "limit": limit,
@@ -129,6 +129,11 @@ def judge(
     }
     overrides = as_overrides(flags, changes)
     launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)
+
+
+def _absolute(path: str) -> str:
+    """A path that still means the same for a run resumed elsewhere, or when another run is the latest."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def _judge_settings(name: str | None) -> Mapping[str, Any]:

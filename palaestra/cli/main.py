@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from palaestra.core.errors import PalaestraError
+from palaestra.core.errors import ConfigError, PalaestraError
 
 
 class Entry(NamedTuple):
@@ -21,6 +21,9 @@ class Entry(NamedTuple):
     summary: str
     """The first line of the function's docstring."""
 
+
+EXTRAS = {"torch": "train", "transformers": "train"}
+"""Packages that a verb may miss, and the extra that brings them."""
 
 FLOW, RUNS, TOOLS = "Run, judge, train", "Runs on disk", "Tools"
 
@@ -63,7 +66,14 @@ def build(called: str | None) -> typer.Typer:
 def load(place: str) -> Callable[..., object]:
     """The function that stands at `module:name`."""
     module, _, name = place.partition(":")
-    function: Callable[..., object] = getattr(import_module(module), name)
+    try:
+        function: Callable[..., object] = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        raise ConfigError(
+            f"this needs {error.name}: install it with pip install 'palaestra[{EXTRAS[error.name]}]'"
+        ) from error
     return function
 
 

@@ -63,7 +63,7 @@ def train(
     """Train a policy on the rankings of its own answers.
 
     Each step draws a group of answers per task, ranks them in a tournament, and pushes the policy from the
-    lower towards the higher ranks (ArenaRL). `configs/trip-arenarl.yaml` is a complete example.
+    lower towards the higher ranks (ArenaRL). `palaestra/configs/trip-arenarl.yaml` is a complete example.
     """
     flags = {
         "policy.name": policy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,14 @@ def render(file: Path, **values: Any) -> str:
         ConfigError: the file cannot be read, is no valid template, or names a value that is not given.
     """
     try:
-        return _ENVIRONMENT.from_string(file.read_text(encoding="utf-8")).render(values).strip()
+        return _template(file).render(values).strip()
     except OSError as error:
         raise ConfigError(f"cannot read the prompt {file}: {error.strerror}; check the path") from error
     except jinja2.TemplateError as error:
         raise ConfigError(f"the prompt {file} cannot be filled in: {error.message}") from error
+
+
+@lru_cache
+def _template(file: Path) -> jinja2.Template:
+    """Compiled once in a process: compiling takes longer than filling in."""
+    return _ENVIRONMENT.from_string(file.read_text(encoding="utf-8"))

@@ -52,7 +52,8 @@ def _read_jsonl(file: Path) -> Iterator[Row]:
 
 def _parse(line: bytes, place: str) -> Row:
     try:
-        values = from_json(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8"), allow_inf_nan=False)
+        text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+        values = from_json(text.rstrip(), allow_inf_nan=False)
     except UnicodeDecodeError as error:
         raise DataError(f"{place} is not UTF-8 (byte {error.start}); convert the file") from error
     except ValueError as error:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import (
     GenerationConfig,
-    GenerationMixin,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
@@ -73,14 +72,14 @@ def decode(
     max_tokens: int,
 ) -> list[Decoded]:
     """One completion per prompt. `sampling` holds for the batch; its own seed and index are not looked at."""
-    assert isinstance(module, GenerationMixin)
     ends = _end_tokens(module, tokenizer)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
     width = max(len(prompt) for prompt in prompts)
     ids_NT = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     attention_NT = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     sampler = SeededSampler(sampling, seeds, module.device)
-    sequences_NT = module.generate(
+    generate: Any = module.generate  # transformers types it for classes that it declares abstract
+    sequences_NT = generate(
         ids_NT.to(module.device),
         attention_mask=attention_NT.to(module.device),
         generation_config=GenerationConfig(

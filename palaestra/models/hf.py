@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from palaestra.core.chat import Completion, Message, Sampling, TokenTrace
 from palaestra.core.errors import ConfigError, ContextTooLong
@@ -61,6 +62,7 @@ class HFModel:
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> Self:
+        disable_progress_bar()
         path = config.name.removeprefix("hf/")
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
@@ -114,6 +116,7 @@ class HFModel:
 
     def save(self, folder: Path) -> None:
         """Write weights and tokenizer in the Hugging Face layout: `hf/<folder>` loads them again."""
+        disable_progress_bar()
         self.module.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -87,7 +86,6 @@ class LiteLLMModel:
         if not _open_models:
             await litellm.close_litellm_async_clients()  # type: ignore[attr-defined, no-untyped-call]
             litellm.in_memory_llm_clients_cache.flush_cache()
-            await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
 
     async def _ask(self, request: Mapping[str, Any]) -> Completion:
         async with limiter(f"{self._provider} {self._config.api_base}", self._config.concurrency):
@@ -106,7 +104,6 @@ class LiteLLMModel:
             "api_key": self._api_key,
             "timeout": self._config.timeout,
             "max_retries": 0,
-            "num_retries": 0,
         }
         if sampling.top_p < 1:
             request["top_p"] = sampling.top_p

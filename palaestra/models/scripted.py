@@ -16,6 +16,7 @@ Program = Callable[[Sequence[Message], Sampling], str]
 """The whole answer to a conversation; the same input gives the same answer."""
 
 PROGRAMS: Mapping[str, str] = {
+    "code-census": "palaestra.models.programs.code_census:code_census",
     "echo": "palaestra.models.programs.echo:echo",
     "judge": "palaestra.models.programs.judge:judge",
     "nonsense": "palaestra.models.programs.echo:nonsense",

@@ -83,8 +83,8 @@ class ModelServer:
         await self._model.close()
 
     async def _complete(self, request: Request) -> Response:
-        self._check_key(request)
         with self._counted():
+            self._check_key(request)
             wanted = ChatRequest.parse(await request.body())
             if wanted.model != self.name:
                 raise ApiError(

@@ -41,6 +41,6 @@ def sandbox_factory(config: SandboxConfig) -> SandboxFactory:
 @functools.cache
 def _warn_once() -> None:
     logger.warning(
-        "the sandbox backend 'process' does not isolate: code that a model writes runs with your rights "
-        "and can reach your files and the network"
+        "warning: the sandbox backend 'process' does not isolate: code that a model writes runs "
+        "with your rights and can reach your files and the network"
     )

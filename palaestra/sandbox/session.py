@@ -91,6 +91,8 @@ class Session:
                 (answers,) = await asyncio.gather(
                     self._functions[call.function](texts), return_exceptions=True
                 )
+            if not isinstance(answers, BaseException) and len(answers) != len(texts):
+                answers = ValueError(f"{len(answers)} answers for {len(texts)} texts")
         with suppress(ChannelClosed):  # the operation finds out by itself
             if isinstance(answers, BaseException):
                 text = f"{type(answers).__name__}: {answers}"

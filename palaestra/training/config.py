@@ -24,7 +24,7 @@ class TrainConfig(VerbConfig):
     tasks: int = Field(default=4000, ge=1)
     """Training tasks to draw from; they are walked through again when all have been seen."""
     policy: ModelConfig = ModelConfig(name="tiny/trip", concurrency=256)
-    """hf/<folder or hub id>, or tiny/<name> for a small one made from nothing; `concurrency` is rows per batch."""
+    """hf/<folder or hub id>, or tiny/<name> for one made from nothing; `concurrency` is rows per batch."""
     tiny: TinyConfig = TinyConfig()
     """Architecture of a tiny policy."""
     warm_start: WarmStartConfig = WarmStartConfig()

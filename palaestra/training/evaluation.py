@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from statistics import fmean
-from typing import NamedTuple
 
 from pydantic import Field
 
 from palaestra.arena.group import Group
+from palaestra.arena.leaderboard import win_rate_interval
 from palaestra.arena.tournament import Tournament
+from palaestra.core.errors import JudgeError
 from palaestra.core.events import Sink, UpdateDone
 from palaestra.core.ranking import Ranking
 from palaestra.core.record import Record
@@ -18,7 +18,8 @@ from palaestra.core.trajectory import Trajectory
 from palaestra.datasets.families import TaskFamily
 from palaestra.training.rollouts import Rollouts
 
-RESAMPLES = 2000
+BASELINE = "baseline"
+"""The prefix of the ids of the starting policy's answers."""
 
 
 class EvaluationConfig(Record):
@@ -26,14 +27,6 @@ class EvaluationConfig(Record):
     """Held-out tasks."""
     every: int = Field(default=0, ge=0)
     """Training steps between evaluations; 0 evaluates at the end only."""
-
-
-class WinRate(NamedTuple):
-    mean: float
-    """Share of tasks won, ties counted half."""
-    low: float
-    """Bounds of the 95 % interval: percentile bootstrap over tasks."""
-    high: float
 
 
 class Evaluation:
@@ -59,13 +52,13 @@ class Evaluation:
 
     async def draw_baseline(self) -> None:
         """Answer with the policy as it is now; later answers are compared with these."""
-        self._baseline = await self._rollouts.singles("start", self._tasks)
+        self._baseline = await self._rollouts.singles(BASELINE, self._tasks)
 
     def is_due(self, step: int) -> bool:
         return self._every > 0 and step % self._every == 0
 
-    async def run(self, step: int) -> WinRate:
-        """Judge the policy as it is after `step` updates, and emit its win rate."""
+    async def run(self, step: int) -> None:
+        """Judge the policy as it is after `step` updates; emit its win rate (a tie is half) and interval."""
         answers = await self._rollouts.singles(f"evaluation-{step}", self._tasks)
         groups = [
             Group.of(f"evaluation-{step}/{task.id}", task, [after, before], "round-robin", self._seed)
@@ -77,30 +70,22 @@ class Evaluation:
             for group in groups
             if isinstance(ranking := results[group.id], Ranking)
         ]
-        rate = win_rate(scores, self._seed)
+        if not scores:
+            raise JudgeError(f"the judge ranked none of {len(groups)} evaluation tasks; check it")
+        low, high = win_rate_interval([[score] for score in scores], self._seed)
         metrics = {
-            "win_rate": rate.mean,
-            "win_rate_low": rate.low,
-            "win_rate_high": rate.high,
+            "win_rate": fmean(scores),
+            "win_rate_low": low,
+            "win_rate_high": high,
             "judged": len(scores),
             "utility": self._utility(answers),
             "start_utility": self._utility(self._baseline),
         }
         self._emit(UpdateDone(step=step, phase="evaluation", metrics=metrics))
-        return rate
 
     def _utility(self, answers: Sequence[Trajectory]) -> float:
         pairs = zip(self._tasks, answers, strict=True)
         return fmean(self._family.utility(task, answer.answer) for task, answer in pairs)
-
-
-def win_rate(scores: Sequence[float], seed: int = 0) -> WinRate:
-    """Mean and interval of scores: 1 is a win, 0.5 a tie, 0 a loss. Of none, nothing is known: (0.5, 0, 1)."""
-    if not scores:
-        return WinRate(0.5, 0.0, 1.0)
-    draw = random.Random(seed)
-    means = sorted(fmean(draw.choices(scores, k=len(scores))) for _ in range(RESAMPLES))
-    return WinRate(fmean(scores), means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1])
 
 
 def _score(ranking: Ranking, contestant: str) -> float:

@@ -6,21 +6,19 @@ from palaestra.arena.judges.registry import open_judge
 from palaestra.arena.tournament import Tournament
 from palaestra.core.budget import Budget, Meter
 from palaestra.core.errors import BudgetExceeded
-from palaestra.core.events import JudgementGiven, RunFinished, Sink, TrajectoryFinished
+from palaestra.core.events import JudgementGiven, RankingMade, RunFinished, Sink, TrajectoryFinished
 from palaestra.datasets.families import family
 from palaestra.store.run_store import RunStore
+from palaestra.store.runs import spent
 from palaestra.training.checkpoint import Checkpoints
 from palaestra.training.config import TrainConfig
 from palaestra.training.evaluation import Evaluation
 from palaestra.training.loop import Loop
 from palaestra.training.objectives.arena_rl import ArenaRL
-from palaestra.training.policy import frozen_copy, starting_policy
+from palaestra.training.policy import START, frozen_copy, starting_policy
 from palaestra.training.rollouts import Rollouts
 from palaestra.training.sampling import TaskSampler
 from palaestra.training.updater import Updater
-
-START = "start"
-"""The run's subfolder that holds the policy before the first update."""
 
 
 async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished:
@@ -37,15 +35,19 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
     start = store.folder / START
     policy = await starting_policy(config, tasks, start, emit)
     objective = ArenaRL(config.objective)
-    verdicts = list(store.events(JudgementGiven))
     meter = Meter(Budget(turns=None, cost=config.max_cost))
-    for given in verdicts:
-        meter.charge("judge", given.judgement.usage)
+    for role, usage in spent(store).items():
+        meter.charge(role, usage)
     known = {event.trajectory.id: event.trajectory for event in store.events(TrajectoryFinished)}
     rollouts = Rollouts(policy, config.rollout, config.seed, emit, known)
     async with open_judge(config.judge, config.seed, store.cache) as judge:
         arena = Tournament(
-            judge, config.tournament, concurrency=config.concurrency, meter=meter, emit=emit, known=verdicts
+            judge,
+            config.tournament,
+            concurrency=config.concurrency,
+            meter=meter,
+            emit=emit,
+            known=[*store.events(JudgementGiven), *store.events(RankingMade)],
         )
         loop = Loop(
             config=config,
@@ -73,7 +75,7 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
         try:
             await loop.run()
         except BudgetExceeded as limit:
-            return RunFinished(status="limit", reason=str(limit))
+            return RunFinished(status="limit", reason=f"max_cost: {limit}")
         finally:
             await policy.close()
     return RunFinished(status="done")

@@ -14,6 +14,9 @@ from palaestra.models.tiny import TinyModel
 from palaestra.training.config import TrainConfig
 from palaestra.training.warm_start import warm_start
 
+START = "start"
+"""The run's subfolder that holds the policy before the first update."""
+
 
 async def starting_policy(config: TrainConfig, family: TaskFamily, folder: Path, emit: Sink) -> HFModel:
     """The policy after its warm start, from `folder` if an earlier start of the run has put it there."""
@@ -34,8 +37,9 @@ async def starting_policy(config: TrainConfig, family: TaskFamily, folder: Path,
 def frozen_copy(folder: Path, policy: HFModel) -> PreTrainedModel:
     """The starting policy once more, as the reference of a KL term."""
     reference: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=policy.module.dtype)
-    reference.to(policy.module.device)  # type: ignore[arg-type]
-    return reference.eval().requires_grad_(False)
+    reference.to(policy.module.device)
+    reference.eval().requires_grad_(False)
+    return reference
 
 
 def _untrained(config: TrainConfig, examples: list[Example]) -> HFModel:

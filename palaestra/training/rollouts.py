@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from palaestra.core.chat import Message, Sampling
-from palaestra.core.events import CallMade, Sink, TrajectoryFinished
+from palaestra.core.events import CallMade, Sink, TaskLoaded, TrajectoryFinished
 from palaestra.core.record import Record, derive_seed
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Action, Step, Trajectory
@@ -50,6 +50,7 @@ class Rollouts:
         self._seed = seed
         self._emit = emit
         self._known = known
+        self._announced = {trajectory.task_id for trajectory in known.values()}
 
     async def groups(self, tasks: Mapping[str, Task]) -> dict[str, list[Trajectory]]:
         """A group of trajectories for each task, by the id given to the group, all drawn at the same time."""
@@ -77,6 +78,9 @@ class Rollouts:
     async def _draw(self, draw: Draw) -> Trajectory:
         if draw.id in self._known:
             return self._known[draw.id]
+        if draw.task.id not in self._announced:
+            self._announced.add(draw.task.id)
+            self._emit(TaskLoaded(task=draw.task))
         started = time.monotonic()
         sampling = Sampling(
             temperature=draw.temperature,

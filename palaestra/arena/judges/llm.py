@@ -36,8 +36,10 @@ class LLMJudgeConfig(Record):
     """Characters shown of each trajectory: the answer first, the steps share what it leaves."""
     context_chars: int = Field(default=20_000, ge=0)
     """Characters shown of the task's context."""
-    sampling: Sampling = Sampling(temperature=0.0, max_tokens=4096)
-    """Of the first answer; asked again, the judge answers at a temperature of 0.7 or more."""
+    temperature: float = Field(default=0.0, ge=0)
+    """Of the first answer; asked again, the judge answers at 0.7 or more."""
+    max_tokens: int | None = Field(default=4096, ge=1)
+    """Of one answer, hidden reasoning included; null leaves it to the backend."""
 
 
 class LLMJudge:
@@ -67,7 +69,9 @@ class LLMJudge:
         messages = self._messages(task.rubric or self._rubric, code, shown)
         try:
             completion = await self._model.generate(messages, self._sampling(attempt))
-        except (ContextTooLong, RequestRejected) as error:
+        except ContextTooLong as error:
+            return NoVerdict(reason=f"{error}, or lower the judge's evidence_chars and context_chars")
+        except RequestRejected as error:
             return NoVerdict(reason=str(error))
         return read_verdict(completion.text, code, completion.usage)
 
@@ -80,6 +84,7 @@ class LLMJudge:
         return [Message(role="system", content=system), Message(role="user", content=request)]
 
     def _sampling(self, attempt: int) -> Sampling:
-        sampling = self._config.sampling
-        temperature = max(sampling.temperature, REPEAT_TEMPERATURE) if attempt else sampling.temperature
-        return sampling.model_copy(update={"temperature": temperature, "sample_index": attempt})
+        temperature = self._config.temperature
+        if attempt:
+            temperature = max(temperature, REPEAT_TEMPERATURE)
+        return Sampling(temperature=temperature, max_tokens=self._config.max_tokens, sample_index=attempt)

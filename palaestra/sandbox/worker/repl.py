@@ -58,21 +58,25 @@ class Repl:
             with _fresh_outputs():
                 try:
                     value = self._evaluate(source, f"{CELL}{self._cells}>")
-                    return Outcome("ok", "" if value is None else repr(value))
                 finally:
                     self._live_builtins.update(self._builtins)
                     self._names.update(self._functions)
+                return Outcome("ok", "" if value is None else repr(value))
         except BaseException as error:  # noqa: BLE001 - a cell may raise anything, SystemExit included
             return Outcome("error", describe(error))
 
     def _evaluate(self, source: str, name: str) -> object:
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         tree = ast.parse(source, name)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, name, "exec", dont_inherit=True), self._names)
-        if not isinstance(last, ast.Expr):
-            return None
-        return eval(compile(ast.Expression(last.value), name, "eval", dont_inherit=True), self._names)
+        last: ast.expr = ast.Constant(None, lineno=1, col_offset=0)
+        if tree.body and isinstance(end := tree.body[-1], ast.Expr):
+            del tree.body[-1]
+            last = end.value
+        body = compile(tree, name, "exec", dont_inherit=True)
+        value = compile(ast.Expression(last), name, "eval", dont_inherit=True)
+        run, evaluate = exec, eval  # the cell may put other builtins in their place
+        run(body, self._names)
+        return evaluate(value, self._names)
 
     def load(self, name: str, pieces: Iterator[bytes | bytearray]) -> Outcome:
         """Bind a text that comes in pieces. All of them are taken, even when there is no memory for them."""
@@ -123,7 +127,8 @@ def _as_function(name: str, host: Host) -> Callable[[str | Sequence[str]], str |
     def function(texts: str | Sequence[str], /) -> str | list[str]:
         if isinstance(texts, str):
             return host.call(name, [texts])[0]
-        if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in (batch := [*texts])):
+        batch = list(texts) if isinstance(texts, Iterable) else [texts]
+        if not all(isinstance(text, str) for text in batch):
             raise TypeError(f"{name} takes one string or a list of strings")
         return host.call(name, batch)
 

@@ -10,11 +10,12 @@ from palaestra.core.template import render
 SHIPPED = Path(__file__).with_name("prompts")
 
 
-def prompt(name: str, folder: str | None, /, **values: Any) -> str:
+def fill(name: str, folder: str | None, /, **values: Any) -> str:
     """The template `name`.md filled in: the one in `folder` if there is one, else the one that is shipped.
 
     Raises:
         ConfigError: the template cannot be read or names a value that it is not given.
     """
-    own = Path(folder) / f"{name}.md" if folder is not None else None
-    return render(own if own is not None and own.exists() else SHIPPED / f"{name}.md", **values)
+    own = SHIPPED if folder is None else Path(folder)
+    file = own / f"{name}.md"
+    return render(file if file.exists() else SHIPPED / file.name, **values)

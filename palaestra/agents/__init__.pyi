@@ -1,0 +1,11 @@
+from .base import Agent as Agent
+from .base import AgentContext as AgentContext
+from .react import ReactAgent as ReactAgent
+from .react import ReactConfig as ReactConfig
+from .registry import AgentConfig as AgentConfig
+from .registry import make_agent as make_agent
+from .rlm import RLMAgent as RLMAgent
+from .rlm import RLMConfig as RLMConfig
+from .runner import RunConfig as RunConfig
+from .runner import run as run
+from .tool import Tool as Tool

@@ -1,0 +1,99 @@
+"""`palaestra run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palaestra.agents.runner import RunConfig
+from palaestra.agents.runner import run as run_agent
+from palaestra.cli.launch import Verb, launch
+from palaestra.cli.options import (
+    RUNS,
+    ConfigFile,
+    Display,
+    DryRun,
+    Limit,
+    MaxCost,
+    Out,
+    Seed,
+    Settings,
+    as_overrides,
+)
+from palaestra.core.events import TaskLoaded, TrajectoryFinished
+from palaestra.core.record import canonical_json
+from palaestra.store.run_store import RunStore
+
+
+def print_answers(store: RunStore) -> None:
+    """The answer to a single question as it is; of a file of tasks, a JSON line for every trajectory."""
+    places = {event.task.id: place for place, event in enumerate(store.events(TaskLoaded))}
+    trajectories = [event.trajectory for event in store.events(TrajectoryFinished)]
+    single = store.config(RunConfig).ask is not None
+    for trajectory in sorted(trajectories, key=lambda trajectory: places[trajectory.task_id]):
+        row = trajectory.model_dump(mode="json", include={"id", "task_id", "status", "answer", "reason"})
+        print(trajectory.answer if single else canonical_json(row))
+
+
+VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers)
+
+
+def run(
+    settings: Settings = None,
+    config: ConfigFile = None,
+    agent: Annotated[str | None, typer.Option(help="rlm or react.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Such as openai/gpt-5.", show_default=False)
+    ] = None,
+    sub_model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For the calls that the agent's code makes.", show_default=False),
+    ] = None,
+    api_base: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the models are served.", show_default=False)
+    ] = None,
+    ask: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A single question.", show_default=False)
+    ] = None,
+    context: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PATH", help="File or folder that --ask is about; may be repeated.", show_default=False
+        ),
+    ] = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Tasks, as .jsonl or .parquet file.", show_default=False),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="Trajectories for each task.", show_default=False)
+    ] = None,
+    limit: Limit = None,
+    max_cost: MaxCost = None,
+    seed: Seed = None,
+    out: Out = RUNS,
+    dry_run: DryRun = False,
+    display: Display = "auto",
+) -> None:
+    """Run an agent on tasks.
+
+    Either on the one question of --ask, about the files of --context, or on every task of a file.
+    """
+    flags = {
+        "agent.name": agent,
+        "model.name": model,
+        "model.api_base": api_base,
+        "sub_model.name": sub_model,
+        "sub_model.api_base": api_base if sub_model is not None else None,
+        "ask": ask,
+        "context": [str(path.absolute()) for path in context] if context else None,
+        "tasks.path": None if tasks is None else str(tasks.absolute()),
+        "repeats": repeats,
+        "limit": limit,
+        "max_cost": max_cost,
+        "seed": seed,
+    }
+    overrides = as_overrides(flags, settings)
+    launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)

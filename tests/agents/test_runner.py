@@ -1,0 +1,217 @@
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+
+from palaestra.agents.react import ReactConfig
+from palaestra.agents.runner import RunConfig, run
+from palaestra.core.budget import Budget
+from palaestra.core.chat import Message, Sampling
+from palaestra.core.config import resolve
+from palaestra.core.errors import (
+    AuthenticationFailed,
+    ConfigError,
+    ContextTooLong,
+    DataError,
+    ModelUnreachable,
+    UnknownModel,
+)
+from palaestra.core.events import CallMade, RunFinished, TaskLoaded, TrajectoryFinished
+from palaestra.datasets.source import DataSource
+from palaestra.models.config import ModelConfig
+from palaestra.models.scripted import ScriptedModel
+from palaestra.models.server import ModelServer
+from palaestra.store.run_store import RunStore
+
+Serve = Callable[[Starlette], str]
+
+
+def finish(messages: Sequence[Message], sampling: Sampling) -> str:
+    """A ReAct agent's model that answers at once with the question."""
+    question = messages[1].content.split("\n\n")[1]
+    if question == "too long":
+        raise ContextTooLong("it does not fit; shorten it")
+    return f"Thought: easy.\nAction: finish[{question} {sampling.sample_index}]"
+
+
+def remote(serve: Serve, **settings: Any) -> ModelConfig:
+    server = ModelServer(ScriptedModel("openai/test", finish), **settings)
+    return ModelConfig(name="openai/test", api_base=f"{serve(server.app())}/v1", retries=0)
+
+
+def tasks(folder: Path, *prompts: str) -> DataSource:
+    rows = [json.dumps({"id": f"t{number}", "prompt": prompt}) for number, prompt in enumerate(prompts)]
+    (folder / "tasks.jsonl").write_text("\n".join(rows))
+    return DataSource(path=str(folder / "tasks.jsonl"))
+
+
+def start(config: RunConfig, folder: Path) -> tuple[RunStore, RunFinished]:
+    store = RunStore.create(folder / "runs", "run", config)
+    return store, asyncio.run(run(config, store, store.write))
+
+
+def answers(store: RunStore) -> dict[str, str]:
+    return {event.trajectory.id: event.trajectory.answer for event in store.events(TrajectoryFinished)}
+
+
+def test_every_task_is_run_as_often_as_wanted(tmp_path: Path, serve: Serve) -> None:
+    config = RunConfig(
+        agent=ReactConfig(), model=remote(serve), tasks=tasks(tmp_path, "a", "b", "c"), repeats=2, limit=2
+    )
+    store, finished = start(config, tmp_path)
+    assert finished.status == "done"
+    assert answers(store) == {"t0#0": "a 0", "t0#1": "a 0", "t1#0": "b 0", "t1#1": "b 0"}
+    assert [event.task.id for event in store.events(TaskLoaded)] == ["t0", "t1"]
+
+
+def test_a_failed_trajectory_is_recorded_and_the_others_go_on(tmp_path: Path, serve: Serve) -> None:
+    config = RunConfig(
+        agent=ReactConfig(), model=remote(serve), tasks=tasks(tmp_path, "too long", "b", "c"), concurrency=1
+    )
+    store, finished = start(config, tmp_path)
+    assert finished.status == "failures"
+    assert finished.reason.startswith("1 trajectories ended with an error, such as t0#0: ContextTooLong")
+    assert answers(store) == {"t0#0": "", "t1#0": "b 0", "t2#0": "c 0"}
+
+
+def test_what_is_finished_is_not_run_again(tmp_path: Path, serve: Serve) -> None:
+    config = RunConfig(agent=ReactConfig(), model=remote(serve), tasks=tasks(tmp_path, "a", "b"))
+    store, _ = start(config, tmp_path)
+    again = RunStore.open(store.folder)
+    assert asyncio.run(run(config, again, again.write)).status == "done"
+    assert len(list(again.events(CallMade))) == 2
+    assert len(list(again.events(TaskLoaded))) == 2
+    assert len(list(again.events(TrajectoryFinished))) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "error"),
+    [
+        ({"api_key": "right"}, {}, AuthenticationFailed),
+        ({"served_name": "other"}, {}, UnknownModel),
+        ({}, {"api_base": "http://127.0.0.1:9/v1"}, ModelUnreachable),
+    ],
+)
+def test_a_model_that_nobody_can_use_ends_the_run_at_once(
+    tmp_path: Path, serve: Serve, settings: dict[str, str], changes: dict[str, str], error: type[Exception]
+) -> None:
+    model = remote(serve, **settings).model_copy(update=changes)
+    config = RunConfig(
+        agent=ReactConfig(), model=model, tasks=tasks(tmp_path, *map(str, range(50))), concurrency=2
+    )
+    store = RunStore.create(tmp_path / "runs", "run", config)
+    with pytest.raises(error):
+        asyncio.run(run(config, store, store.write))
+    assert answers(store) == {}
+
+
+def test_a_wrong_sub_model_ends_the_run_too(tmp_path: Path, serve: Serve) -> None:
+    wrong = remote(serve, served_name="other")
+    config = RunConfig(
+        model=ModelConfig(name="scripted/code-census"),
+        sub_model=wrong,
+        ask="How many?",
+        budget=Budget(turns=3),
+        context=(str(Path(__file__).parent),),
+    )
+    store = RunStore.create(tmp_path / "runs", "run", config)
+    with pytest.raises(UnknownModel):
+        asyncio.run(run(config, store, store.write))
+    assert answers(store) == {}
+
+
+def test_no_trajectory_is_started_when_the_money_is_used_up(tmp_path: Path, serve: Serve) -> None:
+    server = ModelServer(ScriptedModel("openai/gpt-4o", finish))
+    config = RunConfig(
+        agent=ReactConfig(),
+        model=ModelConfig(name="openai/gpt-4o", api_base=f"{serve(server.app())}/v1"),
+        tasks=tasks(tmp_path, *"abcdefgh"),
+        max_cost=0.002,
+        concurrency=1,
+    )
+    store, finished = start(config, tmp_path)
+    cost = sum(event.usage.cost or 0 for event in store.events(CallMade))
+    assert finished.status == "limit"
+    assert finished.reason.startswith("max_cost=0.002 USD is used up")
+    assert 0.002 <= cost < 0.004
+    assert 1 <= len(answers(store)) < 8
+    more = RunStore.open(store.folder)
+    richer = config.model_copy(update={"max_cost": 1.0})
+    assert asyncio.run(run(richer, more, more.write)).status == "done"
+    assert len(answers(more)) == len(list(more.events(CallMade))) == 8
+
+
+def test_a_cancelled_run_keeps_what_is_finished_and_goes_on_with_the_rest(
+    tmp_path: Path, serve: Serve
+) -> None:
+    slow = remote(serve, latency=0.3)
+    config = RunConfig(agent=ReactConfig(), model=slow, tasks=tasks(tmp_path, *"abcd"), concurrency=2)
+    store = RunStore.create(tmp_path / "runs", "run", config)
+
+    async def body() -> None:
+        work = asyncio.create_task(run(config, store, store.write))
+        while not answers(store):
+            await asyncio.sleep(0.01)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    asyncio.run(body())
+    assert 0 < len(answers(store)) < 4
+    assert asyncio.run(run(config, store, store.write)).status == "done"
+    assert answers(store) == {f"t{n}#0": f"{'abcd'[n]} 0" for n in range(4)}
+    assert len(list(store.events(TrajectoryFinished))) == 4
+
+
+def test_the_context_of_a_question_is_kept_with_the_run(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("async def f(): pass")
+    (tmp_path / "code" / "b.py").write_text("async def g(): pass\nasync def h(): pass\n")
+    model = ModelConfig(name="scripted/code-census")
+    config = RunConfig(model=model, ask="How many?", context=(str(tmp_path / "code"),))
+    store, finished = start(config, tmp_path)
+    assert finished.status == "done"
+    assert answers(store) == {"ask#0": "3"}
+    (event,) = store.events(TaskLoaded)
+    (tmp_path / "code" / "a.py").unlink()
+    assert event.task.context is not None
+    assert not isinstance(event.task.context, str)
+    assert (
+        Path(event.task.context.path).read_text().startswith("=== FILE: a.py ===\nasync def f(): pass\n=== ")
+    )
+
+
+def test_trajectories_draw_with_seeds_of_their_own_that_follow_from_the_run(stage: Any) -> None:
+    """Told apart by task and repeat, equal for equal settings."""
+    from palaestra.agents.runner import sampling_of
+
+    config = RunConfig(model=ModelConfig(name="scripted/echo"), ask="?", seed=3)
+    seeds = {sampling_of(config, task, repeat).seed for task in ("a", "b") for repeat in (0, 1)}
+    assert len(seeds) == 4
+    assert sampling_of(config, "a", 1) == sampling_of(config, "a", 1)
+    assert sampling_of(config.model_copy(update={"seed": 4}), "a", 0).seed not in seeds
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=scripted/echo"], "give either tasks"),
+        (["model=scripted/echo", "ask=x", "tasks=a.jsonl"], "give either tasks"),
+        (["model=scripted/echo", "tasks=a.jsonl", "context=[a]"], "context goes with ask"),
+        (["model=scripted/echo", "ask=x", "agent.name=rml"], "'rlm', 'react'"),
+        (["ask=x"], "model"),
+    ],
+)
+def test_settings_that_cannot_be_used(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(RunConfig, None, overrides)
+
+
+def test_a_missing_context_is_told(tmp_path: Path) -> None:
+    config = RunConfig(model=ModelConfig(name="scripted/echo"), ask="?", context=(str(tmp_path / "nope"),))
+    with pytest.raises(DataError, match="nope"):
+        start(config, tmp_path)

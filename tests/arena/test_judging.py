@@ -1,0 +1,237 @@
+"""The work of `palaestra judge` on a run store, without a process or a network of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from palaestra.arena.judging import JudgeConfig, judge, system_names
+from palaestra.arena.leaderboard import rank_systems
+from palaestra.core.config import validate
+from palaestra.core.errors import ConfigError, DataError, JudgeError, ModelUnreachable, PalaestraError
+from palaestra.core.events import (
+    Event,
+    JudgementGiven,
+    RankingMade,
+    RunFinished,
+    TaskLoaded,
+    TrajectoryFinished,
+)
+from palaestra.datasets.families import family
+from palaestra.datasets.source import AnswerSource
+from palaestra.store.run_store import RunStore
+
+PROMPTS = [f"Plan walk {n} with a museum, a garden and a cheap dinner." for n in range(6)]
+PLANS = {
+    "good": "At 10:00 the Gulbenkian museum, at 14:00 the Estrela garden, at 19:30 a cheap dinner for 12.",
+    "fair": "A museum first, then a garden.",
+    "poor": "I cannot say.",
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    for name, plan in PLANS.items():
+        write(
+            tmp_path / f"{name}.jsonl",
+            *({"id": n, "prompt": p, "answer": plan} for n, p in enumerate(PROMPTS)),
+        )
+    return {name: str(tmp_path / f"{name}.jsonl") for name in PLANS}
+
+
+def write(file: Path, *rows: Mapping[str, object]) -> str:
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return str(file)
+
+
+def configured(**settings: object) -> JudgeConfig:
+    return validate(JudgeConfig, settings, source="test")
+
+
+def carry_out(store: RunStore, config: JudgeConfig) -> tuple[RunFinished, list[Event]]:
+    """One start of the run. Gives how it ended and what was written in it."""
+    written: list[Event] = []
+
+    def emit(event: Event) -> None:
+        store.write(event)
+        written.append(event)
+
+    return asyncio.run(judge(config, store, emit)), written
+
+
+def start(tmp_path: Path, config: JudgeConfig) -> tuple[RunStore, RunFinished]:
+    store = RunStore.create(tmp_path / "runs", "judge", config)
+    return store, carry_out(store, config)[0]
+
+
+def test_systems_are_ranked_prompt_by_prompt(files: dict[str, str], tmp_path: Path) -> None:
+    config = configured(systems=[files["poor"], files["good"], files["fair"]], judge="scripted/judge")
+    store, finished = start(tmp_path, config)
+    assert finished.status == "done"
+    rankings = {event.group: event.ranking for event in store.events(RankingMade)}
+    assert rankings.keys() == {f"{n}" for n in range(6)}
+    for prompt, ranking in rankings.items():
+        assert ranking.ranks == {f"good/{prompt}": 0, f"fair/{prompt}": 1, f"poor/{prompt}": 2}
+    trajectories = [event.trajectory for event in store.events(TrajectoryFinished)]
+    board = rank_systems(store.events(JudgementGiven), trajectories)
+    assert [(row.system, row.wins, row.losses) for row in board.systems] == [
+        ("good", 12, 0),
+        ("fair", 6, 6),
+        ("poor", 0, 12),
+    ]
+    assert (board.judged, board.agreeing, board.usage["scripted/judge"].calls) == (18, 18, 36)
+    store.close()
+
+
+def test_prompts_with_one_answer_are_kept_but_not_judged(files: dict[str, str], tmp_path: Path) -> None:
+    some = write(tmp_path / "some.jsonl", *({"id": n, "prompt": PROMPTS[n], "answer": "?"} for n in (1, 4)))
+    config = configured(systems=[files["good"], some], judge="scripted/judge", limit=5)
+    store, finished = start(tmp_path, config)
+    assert finished.status == "done"
+    assert {event.group for event in store.events(RankingMade)} == {"1", "4"}
+    assert [event.task.id for event in store.events(TaskLoaded)] == ["0", "1", "2", "3", "4"]
+    store.close()
+
+
+def test_a_limit_on_cost_ends_the_run_and_a_higher_one_lets_it_go_on(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    systems = [files["good"], files["fair"]]
+    config = configured(systems=systems, judge="scripted/judge", max_cost=0)
+    store, finished = start(tmp_path, config)
+    assert finished.status == "limit"
+    assert "max_cost" in finished.reason
+    assert next(store.events(JudgementGiven), None) is None
+    higher = config.model_copy(update={"max_cost": 1.0})
+    finished, written = carry_out(store, higher)
+    assert finished.status == "done"
+    assert {event.kind for event in written} == {"judgement-given", "ranking-made"}
+    store.close()
+
+
+def test_a_finished_run_started_again_writes_nothing(files: dict[str, str], tmp_path: Path) -> None:
+    config = configured(systems=[files["good"], files["fair"]], judge="scripted/judge")
+    store, _ = start(tmp_path, config)
+    finished, written = carry_out(store, config)
+    assert (finished.status, written) == ("done", [])
+    store.close()
+
+
+def test_files_that_changed_since_are_refused(files: dict[str, str], tmp_path: Path) -> None:
+    config = configured(systems=[files["good"], files["fair"]], judge="scripted/nonsense", limit=1)
+    store = RunStore.create(tmp_path / "runs", "judge", config)
+    with pytest.raises(JudgeError):
+        carry_out(store, config)
+    write(Path(files["good"]), {"id": 0, "prompt": PROMPTS[0], "answer": "Better."})
+    with pytest.raises(DataError, match="good/0 has changed since this run began; start a new run"):
+        carry_out(store, config)
+    store.close()
+
+
+def test_a_judge_that_answers_nonsense_is_an_error_with_everything_kept(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    config = configured(systems=[files["good"], files["fair"]], judge="scripted/nonsense", limit=2)
+    store = RunStore.create(tmp_path / "runs", "judge", config)
+    with pytest.raises(JudgeError, match=r"no prompt got a verdict \(no verdict at .*\); try another judge"):
+        carry_out(store, config)
+    assert sum(1 for _ in store.events(JudgementGiven)) == 2 * 2 * 3
+    store.close()
+
+
+def test_a_judge_whose_window_is_too_small_is_told_what_to_lower(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    model = {"name": "scripted/judge", "context_window": 500}
+    config = configured(systems=[files["good"], files["fair"]], judge={"model": model}, limit=1)
+    with pytest.raises(JudgeError, match="or lower the judge's evidence_chars"):
+        start(tmp_path, config)
+
+
+def test_an_unreachable_judge_is_an_error(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    model = {"name": "openai/judge", "api_base": "http://127.0.0.1:9/v1", "retries": 0}
+    with pytest.raises(ModelUnreachable, match=r"127\.0\.0\.1:9"):
+        start(tmp_path, configured(systems=[files["good"], files["fair"]], judge={"model": model}))
+
+
+def test_earlier_runs_and_files_are_judged_by_a_familys_utility(tmp_path: Path) -> None:
+    trip = family("trip")
+    examples = trip.examples(6)
+    tasks = [example.task.model_dump(mode="json") for example in examples]
+    planner = write(
+        tmp_path / "planner.jsonl",
+        *({**task, "answer": each.answer} for task, each in zip(tasks, examples, strict=True)),
+    )
+    silent = write(tmp_path / "silent.jsonl", *({**task, "answer": "no plan"} for task in tasks))
+    config = configured(systems=[planner, silent], judge="programmatic/trip", topology="anchor")
+    first, _ = start(tmp_path, config)
+    systems = [{"path": str(first.folder), "name": "both"}, silent]
+    second, finished = start(tmp_path, configured(systems=systems, judge="programmatic/trip"))
+    assert finished.status == "done"
+    for event, example in zip(second.events(RankingMade), examples, strict=True):
+        id = example.task.id
+        worth = trip.utility(example.task, example.answer)
+        assert event.ranking.ranks[f"both/planner/{id}"] == 0
+        assert event.ranking.ranks[f"both/silent/{id}"] == event.ranking.ranks[f"silent/{id}"] == (worth > 0)
+    for store in (first, second):
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("second", "judge_name", "error", "message"),
+    [
+        ("gone.jsonl", "scripted/judge", DataError, "cannot read .*gone.jsonl"),
+        ("other.jsonl", "scripted/judge", DataError, "no prompt has two answers"),
+        (
+            "changed.jsonl",
+            "scripted/judge",
+            DataError,
+            "good and changed have different prompts under the id '0'",
+        ),
+        ("fair.jsonl", "scripted/jugde", ConfigError, "no scripted model 'jugde'"),
+        ("fair.jsonl", "programmatic/tripp", ConfigError, "unknown task family 'tripp'"),
+    ],
+)
+def test_what_cannot_be_judged_is_told(
+    second: str,
+    judge_name: str,
+    error: type[PalaestraError],
+    message: str,
+    files: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "other.jsonl", {"id": "x", "prompt": "p", "answer": "a"})
+    write(tmp_path / "changed.jsonl", {"id": 0, "prompt": "Plan a swim.", "answer": "a"})
+    config = configured(systems=[files["good"], str(tmp_path / second)], judge=judge_name)
+    with pytest.raises(error, match=message):
+        start(tmp_path, config)
+
+
+def test_systems_are_called_by_file_then_by_folder_then_as_configured() -> None:
+    def names(*paths: str) -> list[str]:
+        return system_names([AnswerSource(path=path) for path in paths])
+
+    assert names("x/a.jsonl", "x/b.parquet") == ["a", "b"]
+    assert names("x/out.jsonl", "y/out.jsonl", "c.jsonl") == ["x/out", "y/out", "c"]
+    assert system_names([AnswerSource(path="a.jsonl", name="n"), AnswerSource(path="b.jsonl")]) == ["n", "b"]
+    with pytest.raises(ConfigError, match="two systems are called 'x/out'"):
+        names("x/out.jsonl", "x/out.jsonl")
+
+
+def test_a_judge_is_configured_by_name_or_in_full() -> None:
+    systems = ["a.jsonl"]
+    by_name = configured(systems=systems, judge="openai/m")
+    assert by_name == configured(systems=systems, judge={"model": "openai/m"})
+    assert by_name == configured(systems=systems, judge={"kind": "llm", "model": {"name": "openai/m"}})
+    assert configured(systems=systems, judge="programmatic/trip") == configured(
+        systems=systems, judge={"kind": "programmatic", "family": "trip"}
+    )
+    with pytest.raises(ConfigError, match="evidence_char'"):
+        configured(systems=systems, judge={"model": "openai/m", "evidence_char": 5})

@@ -1,0 +1,165 @@
+"""The leaderboard: counts, rates, intervals and ratings, from judgements."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from math import log10
+
+import pytest
+
+from palaestra.arena.leaderboard import Leaderboard, SystemScore, rank_systems
+from palaestra.core.events import JudgementGiven
+from palaestra.core.trajectory import Trajectory
+from palaestra.core.usage import Usage
+from palaestra.core.verdict import NoVerdict, Verdict
+
+USAGE = Usage(calls=1, tokens_in=100, tokens_out=20, cost=0.5)
+NONE = NoVerdict(reason="mumbled", usage=USAGE)
+Scores = tuple[float, float]
+
+
+def answers(systems: str, prompts: int) -> list[Trajectory]:
+    return [
+        Trajectory(
+            id=f"{system}/{n}", task_id=f"{n}", agent=system, status="finished", answer=system * (n + 1)
+        )
+        for system in systems
+        for n in range(prompts)
+    ]
+
+
+def ask(prompt: int, first: str, second: str, scores: Scores | None, attempt: int = 0) -> JudgementGiven:
+    return JudgementGiven(
+        group=f"{prompt}",
+        stage="round robin",
+        first=f"{first}/{prompt}",
+        second=f"{second}/{prompt}",
+        attempt=attempt,
+        judge="m",
+        judgement=NONE if scores is None else Verdict.from_scores(*scores, usage=USAGE),
+    )
+
+
+def both(prompt: int, first: str, second: str, forth: Scores, back: Scores) -> list[JudgementGiven]:
+    return [ask(prompt, first, second, forth), ask(prompt, second, first, back)]
+
+
+def rows(board: Leaderboard) -> dict[str, SystemScore]:
+    return {row.system: row for row in board.systems}
+
+
+def test_everything_is_counted_once() -> None:
+    events = [
+        *both(0, "a", "b", (8, 4), (4, 8)),  # a, and both orders say so
+        *both(1, "a", "b", (7, 6), (5, 2)),  # the orders disagree; over both b has 11 points, a 9
+        *both(2, "a", "b", (6, 5), (6, 5)),  # a draw, on which the orders disagree
+        *both(3, "a", "b", (5, 5), (5, 5)),  # a draw, on which they agree
+        ask(4, "a", "b", None),
+        ask(4, "a", "b", (9, 1), attempt=1),  # asked again with success
+        ask(4, "b", "a", (1, 9)),
+        ask(5, "a", "b", (9, 1)),
+        *(ask(5, "b", "a", None, attempt) for attempt in range(3)),  # one order is missing
+        ask(6, "a", "b", (9, 1)),  # the run stopped here
+    ]
+    random.Random(0).shuffle(events)
+    board = rank_systems(events, answers("ab", 8))
+    a, b = rows(board)["a"], rows(board)["b"]
+    assert (a.wins, a.ties, a.losses, a.missing, a.judged) == (2, 2, 1, 1, 5)
+    assert (b.wins, b.ties, b.losses, b.missing, b.judged) == (1, 2, 2, 1, 5)
+    assert (a.win_rate, b.win_rate) == (0.6, 0.4)
+    assert (board.judged, board.missing) == (5, 1)
+    assert (board.both_orders, board.agreeing) == (5, 3)
+    assert board.usage == {"m": Usage(calls=16, tokens_in=1600, tokens_out=320, cost=8.0)}
+    assert a.mean_length == 4.5
+    assert board.unmatched == 0
+    assert [row.system for row in board.systems] == ["a", "b"]
+
+
+def test_one_order_is_enough_where_one_was_asked() -> None:
+    board = rank_systems([ask(0, "a", "b", (9, 1)), ask(1, "b", "a", (9, 1))], answers("ab", 3), orders="one")
+    assert [(row.wins, row.losses) for row in board.systems] == [(1, 1), (1, 1)]
+    assert (board.judged, board.both_orders) == (2, 0)
+
+
+def won(wins: int, losses: int) -> Leaderboard:
+    """A board of a's wins and losses against b."""
+    events = [
+        event
+        for n in range(wins + losses)
+        for event in both(n, "a", "b", *(((9, 1), (1, 9)) if n < wins else ((1, 9), (9, 1))))
+    ]
+    return rank_systems(events, answers("ab", wins + losses))
+
+
+def test_ratings_are_bradley_terry_in_elo_points_with_one_tie_added() -> None:
+    a, b = won(3, 1).systems
+    assert a.rating - b.rating == pytest.approx(400 * log10(3.5 / 1.5), abs=0.1)
+    assert a.rating + b.rating == pytest.approx(2000, abs=0.1)
+    a, b = won(10, 0).systems
+    assert a.rating - b.rating == pytest.approx(400 * log10(10.5 / 0.5), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "low", "high"), [(30, 10, 0.59, 0.86), (300, 100, 0.70, 0.79), (20, 20, 0.34, 0.66)]
+)
+def test_intervals_have_the_width_of_the_binomial(wins: int, losses: int, low: float, high: float) -> None:
+    row = rows(won(wins, losses))["a"]
+    assert row.interval == pytest.approx((low, high), abs=0.02)
+    assert row == rows(won(wins, losses))["a"]
+
+
+def test_few_wins_of_few_are_no_certainty() -> None:
+    def low(wins: int) -> float:
+        interval = won(wins, 0).systems[0].interval
+        assert interval is not None
+        return interval[0]
+
+    assert low(3) < 0.5 < low(10) < low(40) < 1.0
+    assert low(40) == pytest.approx(0.92, abs=0.03)
+
+
+def test_a_95_percent_interval_covers_the_truth_about_as_often() -> None:
+    draw = random.Random(5)
+    covered = 0
+    for _ in range(150):
+        row = rows(won(wins := sum(draw.random() < 0.7 for _ in range(40)), 40 - wins))["a"]
+        assert row.interval is not None
+        covered += row.interval[0] <= 0.7 <= row.interval[1]
+    assert 0.90 <= covered / 150 <= 0.99
+
+
+def test_matches_on_one_prompt_count_as_one_draw_of_the_bootstrap() -> None:
+    """Three systems on 12 prompts: c is beaten by a and by b on the same prompts, or on different ones."""
+
+    def interval_of_c(together: bool) -> float:
+        events: list[JudgementGiven] = []
+        for n in range(12):
+            beats_a = n % 2 == 0
+            beats_b = beats_a if together else not beats_a
+            for other, beats in (("a", beats_a), ("b", beats_b)):
+                events += both(n, "c", other, *(((9, 1), (1, 9)) if beats else ((1, 9), (9, 1))))
+        row = rows(rank_systems(events, answers("abc", 12)))["c"]
+        assert row.win_rate == 0.5
+        assert row.interval is not None
+        return row.interval[1] - row.interval[0]
+
+    assert interval_of_c(together=True) > 2 * interval_of_c(together=False)
+
+
+def test_a_system_without_a_match_is_on_the_board_and_at_its_end() -> None:
+    lonely = Trajectory(id="c/9", task_id="9", agent="c", status="finished", answer="hm")
+    board = rank_systems(both(0, "b", "a", (9, 1), (1, 9)), [*answers("ab", 1), lonely])
+    assert [row.system for row in board.systems] == ["b", "a", "c"]
+    c = rows(board)["c"]
+    assert (c.judged, c.win_rate, c.interval) == (0, None, None)
+    assert c.rating == pytest.approx(1000, abs=1)
+    assert board.unmatched == 1
+
+
+def test_answers_of_one_system_are_no_contest_between_systems() -> None:
+    trajectories: Sequence[Trajectory] = [
+        Trajectory(id=f"a{n}/0", task_id="0", agent="a", status="finished", answer="x") for n in range(2)
+    ]
+    board = rank_systems(both(0, "a0", "a1", (9, 1), (1, 9)), trajectories)
+    assert (board.judged, board.systems[0].judged, board.systems[0].rating) == (0, 0, 1000.0)
