@@ -18,7 +18,7 @@ from palaestra.core.chat import Sampling
 from palaestra.core.config import VerbConfig
 from palaestra.core.errors import ModelError
 from palaestra.core.events import CallMade, Event, RunFinished, Sink, TaskLoaded, TrajectoryFinished
-from palaestra.core.record import digest
+from palaestra.core.record import derive_seed
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
 from palaestra.core.usage import Role, Usage, total
@@ -130,7 +130,7 @@ class _Run:
         self._emit(TrajectoryFinished(trajectory=trajectory))
 
     def _context(self, task: Task, repeat: int) -> AgentContext:
-        seed = int(digest([self._config.seed, task.id, repeat])[:8], 16) >> 1
+        seed = derive_seed(self._config.seed, task.id, repeat)
         return AgentContext(
             trajectory_id=f"{task.id}#{repeat}",
             models=self._models,

@@ -11,7 +11,7 @@ from palaestra.arena.match import Order, Orders, orders_of, outcome_of
 from palaestra.arena.topologies.base import Pairing, Topology
 from palaestra.arena.topologies.registry import TopologyName, topology
 from palaestra.core.ranking import Ranking
-from palaestra.core.record import digest
+from palaestra.core.record import derive_seed
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
 from palaestra.core.verdict import NoVerdict, Verdict
@@ -31,8 +31,8 @@ class Group:
         cls, id: str, task: Task, contestants: Sequence[Trajectory], name: TopologyName, seed: int
     ) -> Group:
         """A group with a fresh topology of its own seed, drawn from `seed` and the group's id."""
-        own_seed = int(digest([seed, id])[:8], 16)
-        return cls(id, task, contestants, topology(name, [each.id for each in contestants], own_seed))
+        names = [each.id for each in contestants]
+        return cls(id, task, contestants, topology(name, names, derive_seed(seed, id)))
 
 
 class Unranked(NamedTuple):

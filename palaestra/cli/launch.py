@@ -169,6 +169,8 @@ def _say_how_it_ended(finished: RunFinished, folder: Path) -> None:
         print(f"error: {finished.reason}", file=sys.stderr)
     if finished.status == "limit":
         print(f"stopped at a limit: {finished.reason or 'max_cost is used up'}", file=sys.stderr)
+    if finished.status == "failures":
+        print(f"finished with failures: {finished.reason}", file=sys.stderr)
     if finished.status in ("error", "interrupted", "limit"):
         print(f"resume with: palaestra resume {shlex.quote(str(folder))}", file=sys.stderr)
     print(f"run: {folder}", file=sys.stderr)

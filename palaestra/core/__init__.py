@@ -1,0 +1,1 @@
+"""The nouns: immutable values that every other folder speaks of."""

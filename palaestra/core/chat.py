@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from palaestra.core.record import Record
+from palaestra.core.record import Record, derive_seed
 from palaestra.core.usage import Usage
 
 
@@ -29,6 +29,13 @@ class Sampling(Record):
     """None asks for none; a backend that has no seeds ignores it."""
     sample_index: int = 0
     """Tells apart repeated draws for one prompt, in the response cache too."""
+
+    @property
+    def draw_seed(self) -> int | None:
+        """The seed of this very draw: `seed` for the first, one of its own for each further one."""
+        if self.seed is None or self.sample_index == 0:
+            return self.seed
+        return derive_seed(self.seed, self.sample_index)
 
 
 class TokenTrace(Record):

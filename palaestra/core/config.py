@@ -72,6 +72,8 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
     *parents, last = path
     for parent in parents:
         child = values.setdefault(parent, {})
+        if isinstance(child, str):  # `model: openai/gpt-5` is short for a group with that name
+            child = values[parent] = {"name": child}
         if not isinstance(child, dict):
             raise ConfigError(
                 f"override {'.'.join(path)!r} goes into {parent!r}, which is not a group of settings"
@@ -84,7 +86,9 @@ def _explain(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"{key or 'settings'}: {problem['msg']}"
-    near = difflib.get_close_matches(key, known_keys(schema), n=1)
+    known = known_keys(schema)
+    same_name = [each for each in known if each.split(".")[-1] == key.split(".")[-1]]
+    near = same_name or difflib.get_close_matches(key, known, n=1)
     return f"unknown setting {key!r}" + (
         f", did you mean {near[0]!r}?" if near else "; --dry-run prints the known ones"
     )

@@ -45,7 +45,12 @@ class HFModel:
     """
 
     def __init__(
-        self, name: str, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: int = 256
+        self,
+        name: str,
+        module: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: int = 256,
+        context_window: int | None = None,
     ) -> None:
         if tokenizer.chat_template is None:
             raise ConfigError(
@@ -54,7 +59,7 @@ class HFModel:
         self.name = name
         self.module = module.eval()
         self.tokenizer = tokenizer
-        self.context_window: int | None = getattr(module.config, "max_position_embeddings", None)
+        self.context_window = context_window or getattr(module.config, "max_position_embeddings", None)
         self._rows = rows
         self._collecting: dict[str, _Batch] = {}
         self._joining = Lock()
@@ -64,6 +69,10 @@ class HFModel:
     def from_config(cls, config: ModelConfig) -> Self:
         disable_progress_bar()
         path = config.name.removeprefix("hf/")
+        if path.startswith(("/", "./", "../")) and not Path(path).is_dir():
+            raise ConfigError(
+                f"{config.name}: there is no folder {path}; give a folder or a hub id after hf/"
+            )
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
             module = AutoModelForCausalLM.from_pretrained(path, dtype=config.dtype)
@@ -73,7 +82,7 @@ class HFModel:
                 f"cannot load {config.name}: {reason}; give a folder or a hub id after hf/"
             ) from error
         module.to(pick_device(config.device))  # type: ignore[arg-type]
-        return cls(config.name, module, tokenizer, rows=config.concurrency)
+        return cls(config.name, module, tokenizer, config.concurrency, config.context_window)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         prompt = self.encode(messages)
@@ -86,7 +95,7 @@ class HFModel:
                 batch = self._collecting[key] = _Batch()
                 batch.task = asyncio.create_task(self._run(key, batch, shared))
             row = len(batch.requests)
-            batch.requests.append(_Request(prompt, sampling.seed))
+            batch.requests.append(_Request(prompt, sampling.draw_seed))
         return (await asyncio.shield(batch.task))[row]
 
     async def score(self, messages: Sequence[Message], completion: str) -> tuple[float, ...]:

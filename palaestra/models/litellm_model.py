@@ -13,7 +13,6 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
 from palaestra.core.chat import Completion, Message, Sampling
 from palaestra.core.errors import ConfigError, ModelError, RequestRejected
-from palaestra.core.record import digest
 from palaestra.core.usage import Usage
 from palaestra.models.config import ModelConfig
 from palaestra.models.limiter import limiter
@@ -107,8 +106,8 @@ class LiteLLMModel:
         }
         if sampling.top_p < 1:
             request["top_p"] = sampling.top_p
-        if sampling.seed is not None and "seed" in self._supported_settings():
-            request["seed"] = _seed_of_draw(sampling.seed, sampling.sample_index)
+        if sampling.draw_seed is not None and "seed" in self._supported_settings():
+            request["seed"] = sampling.draw_seed
         return request
 
     def _find_key(self) -> str | None:
@@ -176,8 +175,3 @@ def _table_entry(provider: str, model: str) -> Mapping[str, Any]:
         if entry is not None and entry["litellm_provider"].startswith(provider):
             return entry
     return {}
-
-
-def _seed_of_draw(seed: int, sample_index: int) -> int:
-    """31 bits, which every provider takes; the seed itself for the first draw."""
-    return seed if sample_index == 0 else int(digest([seed, sample_index])[:8], 16) >> 1

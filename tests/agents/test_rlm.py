@@ -29,7 +29,7 @@ def test_a_question_about_a_text_is_answered_through_code_and_sub_calls(stage: A
     replies = [
         "Look.\n" + cell("print(len(context))\ncontext[:3]"),
         cell(
-            "parts = context.split()\nupper = llm_query_batched(parts)\none = llm_query('x')\nprint(upper, one)"
+            "parts = context.split()\nupper = llm_query_batched(parts)\nprint(upper, one := llm_query('x'))"
         ),
         "Done.\n" + cell("answer = {'content': ' '.join(upper), 'ready': True}"),
     ]
@@ -108,9 +108,7 @@ def test_a_plain_answer_is_a_draft_that_can_be_made_ready(stage: Any) -> None:
 
 def test_reserved_names_are_put_back_after_every_cell(stage: Any) -> None:
     replies = [
-        cell(
-            "context = llm_query = llm_query_batched = SHOW_VARS = FINAL = None\ndel answer\nlen = isinstance = 3"
-        ),
+        cell("context = llm_query = SHOW_VARS = FINAL = None\ndel answer, llm_query_batched\nlen = str = 3"),
         cell("SHOW_VARS()\nFINAL(llm_query(context))"),
     ]
     trajectory = stage.play(AGENT, replies, "text")
@@ -166,7 +164,7 @@ def test_after_the_last_turn_the_answer_is_asked_for_once_more(stage: Any) -> No
 
 
 def test_a_budget_that_ends_inside_a_cell_keeps_the_draft_and_is_not_passed(stage: Any) -> None:
-    code = "found = llm_query_batched(['a'] * 9)\nanswer['content'] = str(sum(f == 'A' for f in found)) + found[-1]"
+    code = "found = llm_query_batched(['a'] * 9)\nanswer['content'] = str(found.count('A')) + found[-1]"
     trajectory = stage.play(AGENT, [cell(code), "never asked"], budget=Budget(calls=5))
     assert trajectory.status == "limit"
     assert trajectory.answer == "4[sub-call failed] BudgetExceeded: budget.calls=5 is used up"

@@ -1,0 +1,96 @@
+"""From measurements to the tables of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- spine: begin -->", "<!-- spine: end -->"
+
+
+def write_tables(measured: Mapping[str, Any]) -> None:
+    """Replace what stands between the markers of the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    tables = "\n\n".join(_sections(measured))
+    PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+
+
+def _sections(measured: Mapping[str, Any]) -> Iterable[str]:
+    machine, start = measured["machine"], measured["start"]
+    rollouts, updates = measured["rollouts"], measured["updates"]
+    yield (
+        f"Machine: {machine['cpu_count']} CPU cores, {machine['platform']}, "
+        f"Python {machine['python']}, torch {machine['torch']}."
+    )
+    yield _table(
+        ("what", "Palaestra", "beside it", "ratio"),
+        [
+            (
+                "start: `palaestra --help` (beside it: `python -c pass`)",
+                f"{start['help_seconds']:.2f} s",
+                f"{start['python_seconds']:.2f} s",
+                "",
+            ),
+            (
+                "start: `import palaestra`",
+                f"{start['import_seconds']:.2f} s",
+                f"{start['python_seconds']:.2f} s",
+                "",
+            ),
+            (
+                "rollouts: tokens/s, 128 calls at once (beside it: one batch in transformers' `generate`)",
+                f"{rollouts['tokens_per_second']:,.0f}",
+                f"{rollouts['plain_tokens_per_second']:,.0f}",
+                f"{rollouts['ratio']:.2f}",
+            ),
+            (
+                "updates: samples/s (beside it: the same PPO step written out with all logits)",
+                f"{updates['samples_per_second']:,.0f}",
+                f"{updates['plain_samples_per_second']:,.0f}",
+                f"{updates['ratio']:.2f}",
+            ),
+        ],
+    )
+    yield _table(
+        ("tournament: judge latency", "matches", "seconds", "of these the judge's", "overhead per match"),
+        [
+            (
+                f"{row['judge_latency_ms']:.0f} ms",
+                f"{row['matches']}",
+                f"{row['seconds']:.2f}",
+                f"{row['judge_seconds']:.2f}",
+                f"{row['overhead_ms_per_match']:.2f} ms",
+            )
+            for row in measured["tournament"]
+        ],
+    )
+    yield _table(
+        (
+            "training: seed",
+            "win rate against the start",
+            "95 % interval",
+            "utility before",
+            "after",
+            "seconds",
+        ),
+        [
+            (
+                f"{row['seed']}",
+                f"{row['win_rate']:.1%}",
+                f"{row['win_rate_low']:.1%} to {row['win_rate_high']:.1%}",
+                f"{row['start_utility']:.3f}",
+                f"{row['utility']:.3f}",
+                f"{row['seconds']:.0f}",
+            )
+            for row in measured["training"]
+        ],
+    )
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,15 @@
+from .advantages.rank import normalised as normalised
+from .advantages.rank import rank_advantages as rank_advantages
+from .advantages.rank import rank_rewards as rank_rewards
+from .config import TrainConfig as TrainConfig
+from .loop import Loop as Loop
+from .objectives.arena_rl import ArenaRL as ArenaRL
+from .objectives.arena_rl import ArenaRLConfig as ArenaRLConfig
+from .objectives.base import Objective as Objective
+from .objectives.base import TokenBatch as TokenBatch
+from .objectives.base import TokenLoss as TokenLoss
+from .objectives.sft import SFT as SFT
+from .pipeline import train as train
+from .updater import OptimizerConfig as OptimizerConfig
+from .updater import Sample as Sample
+from .updater import Updater as Updater
