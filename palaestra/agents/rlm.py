@@ -120,57 +120,61 @@ class _Root:
         """What the model has not been told yet."""
 
     async def think(self, turn: int) -> None:
-        self._episode.tell(self._fill("rlm-turn", before=self._news, turn=turn, turns=self.turns))
-        completion = await self._episode.ask()
-        self._reply = read_reply(completion.text)
-        self._cut_off = completion.finish_reason == "length"
+        await self._ask("rlm-turn", turn=turn, turns=self.turns)
 
     async def act(self, turn: int) -> bool:
-        """Run the cells of the reply in order, up to one that answers or ends the session."""
-        results = []
-        reading = "none"
-        for cell in self._reply.cells:
-            result = await self._notebook.run(cell)
-            reading = await self._settle(result)
-            results.append(describe(result, UNTOLD))
-            if reading in ("ready", "lost") or result.status in ("timeout", "died"):
-                break
+        """Run the reply's cells; True when one of them answered."""
+        results, reading = await self._run_cells()
         self._news = self._fill(
             "rlm-results",
             results=shorten("\n\n".join(results), self._config.observation_chars),
             not_run=self._reply.not_run,
             unclosed=self._reply.unclosed,
             cut_off=self._cut_off,
-            nothing=not (results or self._reply.blocks),
+            nothing=not self._reply.cells and not self._reply.blocks,
             reading=reading,
         )
-        self._episode.record(
-            Step(
-                thought=self._reply.thought,
-                actions=tuple(
-                    Action(kind="code", content=cell) for cell in self._reply.cells[: len(results)]
-                ),
-                observation=self._news,
-            )
-        )
+        actions = tuple(Action(kind="code", content=cell) for cell in self._reply.cells[: len(results)])
+        self._episode.record(Step(thought=self._reply.thought, actions=actions, observation=self._news))
         return reading == "ready"
 
     async def conclude(self) -> None:
-        """Ask once more, for the answer itself; the draft stands if nothing comes."""
-        question, draft = self._episode.task.prompt, self._episode.answer
-        self._episode.tell(self._fill("rlm-last", before=self._news, question=question, draft=draft))
+        """Ask once more, for the answer itself: as text, or in code as before. Else the draft stands."""
+        draft = self._episode.answer
+        text = await self._ask("rlm-last", question=self._episode.task.prompt, draft=draft)
+        _, reading = await self._run_cells()
+        if reading != "ready":
+            self._episode.answer = (self._reply.thought if self._reply.cells else text.strip()) or draft
+        answer = Action(kind="answer", content=self._episode.answer)
+        self._episode.record(Step(thought="", actions=(answer,)))
+
+    async def _ask(self, template: str, **values: Any) -> str:
+        self._episode.tell(self._fill(template, before=self._news, **values))
         completion = await self._episode.ask()
-        self._episode.answer = completion.text.strip() or draft
-        self._episode.record(Step(thought="", actions=(Action(kind="answer", content=self._episode.answer),)))
+        self._reply = read_reply(completion.text)
+        self._cut_off = completion.finish_reason == "length"
+        return completion.text
+
+    async def _run_cells(self) -> tuple[list[str], str]:
+        """Results of the cells, in order up to one that answers or ends the session, and the last reading."""
+        results = []
+        reading = "none"
+        for cell in self._reply.cells:
+            result = await self._notebook.run(cell)
+            results.append(describe(result, UNTOLD))
+            reading = await self._settle(result)
+            if reading in ("ready", "lost", "destroyed"):
+                break
+        return results, reading
 
     async def _settle(self, result: CellResult) -> str:
         """Put the reserved names back after a cell, and take over what it says in `answer`."""
         if result.status in ("timeout", "died"):
-            return "none"
+            return "lost"
         settled = await self._notebook.run("__rlm__.settle()")
         if settled.status != "ok":
             await self._notebook.close()
-            return "lost"
+            return "destroyed"
         reading = settled.value.strip("'")
         if reading not in ("none", "long"):
             self._episode.answer = await self._notebook.get("__answer__") or ""

@@ -70,8 +70,8 @@ async def run(config: RunConfig, store: RunStore, emit: Sink) -> RunFinished:
 
     Raises:
         ConfigError, DataError: the settings or the tasks cannot be used.
-        ModelError: a model cannot be used at all. Trajectories that failed for it are not recorded, so that
-            a resumed run takes them up again.
+        ModelError: a model cannot be used at all. Trajectories under way when this shows are not recorded,
+            so that a resumed run takes them up again.
     """
     tasks = _tasks(config, store, emit)
     finished = {event.trajectory.id: event.trajectory for event in store.events(TrajectoryFinished)}
@@ -124,7 +124,7 @@ class _Run:
             if self.limit or self.hopeless:
                 return
             trajectory = await self._agent.run(task, self._context(task, repeat))
-        if trajectory.status == "cancelled" or (trajectory.status == "error" and self.hopeless):
+        if trajectory.status == "cancelled" or self.hopeless:
             return
         self.done.append(trajectory)
         self._emit(TrajectoryFinished(trajectory=trajectory))

@@ -153,10 +153,23 @@ def test_a_prompt_that_is_asked_again_is_another_draw(stage: Any) -> None:
     assert draws == [("a", 0), ("a", 10_000), ("b", 0), ("a", 20_000)]
 
 
-def test_after_the_last_turn_the_answer_is_asked_for_once_more(stage: Any) -> None:
-    replies = [cell("answer['content'] = 'a draft'"), cell("1"), "From what I know: 7."]
+@pytest.mark.parametrize(
+    ("last", "answer"),
+    [
+        ("From what I know: 7.", "From what I know: 7."),
+        ("FINAL(7)", "7"),
+        ("FINAL_VAR(total)", "8"),
+        (cell("answer = {'content': total + 1, 'ready': True}"), "9"),
+        ("It is 7.\n" + cell("1/0"), "It is 7."),
+        (cell("1/0"), "a draft"),
+        ('```json\n{"answer": 7}\n```', '```json\n{"answer": 7}\n```'),
+        ("", "a draft"),
+    ],
+)
+def test_after_the_last_turn_the_answer_is_asked_for_once_more(stage: Any, last: str, answer: str) -> None:
+    replies = [cell("answer['content'] = 'a draft'\ntotal = 8"), cell("1"), last]
     trajectory = stage.play(AGENT, replies, budget=Budget(turns=2))
-    assert (trajectory.status, trajectory.answer) == ("limit", "From what I know: 7.")
+    assert (trajectory.status, trajectory.answer) == ("limit", answer)
     assert trajectory.reason == "budget.turns=2 is used up"
     assert trajectory.usage["policy"].calls == 3
     assert "There are no more turns" in stage.told(3)
@@ -225,7 +238,7 @@ def test_cancelling_keeps_what_there_is(stage: Any) -> None:
         replies = [cell("answer['content'] = 'half'"), cell("import time; time.sleep(60)")]
         context = stage.context(replies, Slow(), Budget(), CellLimits())
         run = asyncio.create_task(AGENT.run(Task(id="t", prompt="?"), context))
-        while len(stage.conversations) < 2:
+        while len(stage.conversations) < 2 and not run.done():
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         started = time.monotonic()

@@ -8,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 
 from palaestra.agents.react import ReactConfig
-from palaestra.agents.runner import RunConfig, run, sampling_of
+from palaestra.agents.runner import RunConfig, run
 from palaestra.core.budget import Budget
 from palaestra.core.chat import Message, Sampling
 from palaestra.core.config import resolve
@@ -35,11 +35,11 @@ def finish(messages: Sequence[Message], sampling: Sampling) -> str:
     question = messages[1].content.split("\n\n")[1]
     if question == "too long":
         raise ContextTooLong("it does not fit; shorten it")
-    return f"Thought: easy.\nAction: finish[{question} {sampling.sample_index}]"
+    return f"Thought: easy.\nAction: finish[{question}]"
 
 
 def remote(serve: Serve, **settings: Any) -> ModelConfig:
-    server = ModelServer(ScriptedModel("openai/test", finish), **settings)
+    server = ModelServer(ScriptedModel("test", finish), **settings)
     return ModelConfig(name="openai/test", api_base=f"{serve(server.app())}/v1", retries=0)
 
 
@@ -64,7 +64,7 @@ def test_every_task_is_run_as_often_as_wanted(tmp_path: Path, serve: Serve) -> N
     )
     store, finished = start(config, tmp_path)
     assert finished.status == "done"
-    assert answers(store) == {"t0#0": "a 0", "t0#1": "a 0", "t1#0": "b 0", "t1#1": "b 0"}
+    assert answers(store) == {"t0#0": "a", "t0#1": "a", "t1#0": "b", "t1#1": "b"}
     assert [event.task.id for event in store.events(TaskLoaded)] == ["t0", "t1"]
 
 
@@ -75,7 +75,7 @@ def test_a_failed_trajectory_is_recorded_and_the_others_go_on(tmp_path: Path, se
     store, finished = start(config, tmp_path)
     assert finished.status == "failures"
     assert finished.reason.startswith("1 trajectories ended with an error, such as t0#0: ContextTooLong")
-    assert answers(store) == {"t0#0": "", "t1#0": "b 0", "t2#0": "c 0"}
+    assert answers(store) == {"t0#0": "", "t1#0": "b", "t2#0": "c"}
 
 
 def test_what_is_finished_is_not_run_again(tmp_path: Path, serve: Serve) -> None:
@@ -125,7 +125,7 @@ def test_a_wrong_sub_model_ends_the_run_too(tmp_path: Path, serve: Serve) -> Non
 
 
 def test_no_trajectory_is_started_when_the_money_is_used_up(tmp_path: Path, serve: Serve) -> None:
-    server = ModelServer(ScriptedModel("openai/gpt-4o", finish))
+    server = ModelServer(ScriptedModel("gpt-4o", finish))
     config = RunConfig(
         agent=ReactConfig(),
         model=ModelConfig(name="openai/gpt-4o", api_base=f"{serve(server.app())}/v1"),
@@ -152,7 +152,7 @@ def test_a_cancelled_run_keeps_what_is_finished_and_goes_on(tmp_path: Path, serv
 
     async def body() -> None:
         work = asyncio.create_task(run(config, store, store.write))
-        while not answers(store):
+        while not answers(store) and not work.done():
             await asyncio.sleep(0.01)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -161,7 +161,7 @@ def test_a_cancelled_run_keeps_what_is_finished_and_goes_on(tmp_path: Path, serv
     asyncio.run(body())
     assert 0 < len(answers(store)) < 4
     assert asyncio.run(run(config, store, store.write)).status == "done"
-    assert answers(store) == {f"t{n}#0": f"{'abcd'[n]} 0" for n in range(4)}
+    assert answers(store) == {f"t{n}#0": "abcd"[n] for n in range(4)}
     assert len(list(store.events(TrajectoryFinished))) == 4
 
 
@@ -181,12 +181,23 @@ def test_the_context_of_a_question_is_kept_with_the_run(tmp_path: Path) -> None:
     assert Path(event.task.context.path).read_text().startswith("=== FILE: a.py ===\nasync def f()")
 
 
-def test_trajectories_draw_with_seeds_of_their_own_that_follow_from_the_run() -> None:
-    config = RunConfig(model=ModelConfig(name="scripted/echo"), ask="?", seed=3)
-    seeds = {sampling_of(config, task, repeat).seed for task in ("a", "b") for repeat in (0, 1)}
-    assert len(seeds) == 4
-    assert sampling_of(config, "a", 1) == sampling_of(config, "a", 1)
-    assert sampling_of(config.model_copy(update={"seed": 4}), "a", 0).seed not in seeds
+def test_trajectories_draw_with_seeds_of_their_own_that_follow_from_the_run(
+    tmp_path: Path, serve: Serve
+) -> None:
+    def seeds(seed: int) -> dict[str, str]:
+        def tell(messages: Sequence[Message], sampling: Sampling) -> str:
+            return f"Action: finish[{sampling.seed}]"
+
+        address = serve(ModelServer(ScriptedModel("test", tell)).app())
+        model = ModelConfig(name="openai/test", api_base=f"{address}/v1")
+        source = tasks(tmp_path, "a", "b")
+        config = RunConfig(agent=ReactConfig(), model=model, tasks=source, repeats=2, seed=seed)
+        return answers(start(config, tmp_path)[0])
+
+    first = seeds(3)
+    assert len(set(first.values())) == 4
+    assert seeds(3) == first
+    assert not set(seeds(4).values()) & set(first.values())
 
 
 @pytest.mark.parametrize(

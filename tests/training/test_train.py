@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from palaestra.store.run_store import RunStore
 from palaestra.training.config import TrainConfig
 from palaestra.training.pipeline import train
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "policy": {"name": "tiny/trip", "device": "cpu", "concurrency": 256},
     "tiny": {"hidden": 64, "layers": 2, "heads": 2, "feed_forward": 128, "window": 192},
     "warm_start": {"steps": 60, "examples": 600, "batch_size": 32, "optimizer": {"learning_rate": 5e-3}},

@@ -1,0 +1,155 @@
+"""`palaestra run` as a user calls it, with a model behind real HTTP."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from palaestra.core.events import RunFinished, TrajectoryFinished
+from palaestra.core.usage import total
+from palaestra.store.run_store import RunStore
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+COMMAND = [sys.executable, "-c", "from palaestra.cli.main import main; main()"]
+ASK = "How many coroutine functions (`async def`) does this code define?"
+
+
+@contextmanager
+def serving(*settings: str, model: str = "scripted/code-census") -> Iterator[str]:
+    """The base URL of a served model, whose name is `census`."""
+    words = ["serve", "--model", model, "--served-name", "census", "--port", "0", *settings]
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
+
+
+def stats(url: str, key: str = "none") -> dict[str, int]:
+    headers = {"Authorization": f"Bearer {key}"}
+    answer: dict[str, int] = httpx.get(url.removesuffix("/v1") + "/stats", headers=headers).json()
+    return answer
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A folder of source that defines six coroutine functions."""
+    folder = tmp_path / "code"
+    (folder / "inner").mkdir(parents=True)
+    for name in ("a.py", "b.py", "inner/c.py"):
+        (folder / name).write_text("async def one(): pass\n# async def no\nasync def two(): pass\n")
+    (folder / "image.png").write_bytes(b"\x89PNG\xff")
+    return folder
+
+
+def test_a_question_about_a_folder_is_answered_over_http(
+    palaestra: Run, code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CENSUS_KEY", "sesame")
+    monkeypatch.setenv("WRONG_KEY", "guess")
+    with serving("--api-key-variable", "CENSUS_KEY") as url:
+        words = [
+            "--agent",
+            "rlm",
+            "--model",
+            "openai/census",
+            "--api-base",
+            url,
+            "--context",
+            code,
+            "--ask",
+            ASK,
+        ]
+        refused = palaestra("run", *words, "model.api_key_variable=WRONG_KEY")
+        done = palaestra("run", *words, "model.api_key_variable=CENSUS_KEY")
+        counted = stats(url, "sesame")
+    assert refused.returncode == 1
+    assert "WRONG_KEY" in refused.stderr.partition("error:")[2]
+    assert "Traceback" not in refused.stderr
+    assert (done.returncode, done.stdout) == (0, "6\n"), done.stderr
+    assert "left out 1 files that are no UTF-8 text" in done.stderr
+    store = RunStore.open(tmp_path / "runs" / "latest")
+    finished = store.last(RunFinished)
+    assert finished is not None
+    (event,) = store.events(TrajectoryFinished)
+    for usage in (total(finished.usage.values()), total(event.trajectory.usage.values())):
+        assert usage.calls == counted["calls"] == 6
+        assert (usage.tokens_in, usage.tokens_out) == (counted["tokens_in"], counted["tokens_out"])
+
+
+def test_a_run_killed_in_the_middle_goes_on_without_asking_again(palaestra: Run, tmp_path: Path) -> None:
+    rows = [{"id": f"t{n}", "prompt": ASK, "context": f"async def f{n}(): pass\n" * n} for n in range(8)]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    runs = tmp_path / "runs"
+    with serving("--latency", "0.1") as url:
+        words = [
+            "run",
+            "--model",
+            "openai/census",
+            "--api-base",
+            url,
+            "--tasks",
+            "tasks.jsonl",
+            "concurrency=2",
+        ]
+        killed = subprocess.Popen(
+            [*COMMAND, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        deadline = time.monotonic() + 40
+        while not (runs / "latest" / "run.sqlite").exists() or stats(url)["requests"] < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        killed.kill()
+        killed.wait()
+        resumed = palaestra("resume")
+        asked = stats(url)["requests"]
+    assert resumed.returncode == 0, resumed.stderr
+    answers = [json.loads(line) for line in resumed.stdout.splitlines()]
+    assert [(row["task_id"], row["answer"]) for row in answers] == [(f"t{n}", str(n)) for n in range(8)]
+    # Four calls for a task, three for the one with nothing to read; two trajectories were under way.
+    assert 31 <= asked <= 31 + 2
+
+
+def test_ctrl_c_ends_the_run_cleanly_and_says_how_to_go_on(code: Path, tmp_path: Path) -> None:
+    with serving("--latency", "30") as url:
+        words = ["run", "--model", "openai/census", "--api-base", url, "--context", str(code), "--ask", ASK]
+        run = subprocess.Popen([*COMMAND, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 40
+        while stats(url)["requests"] < 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=20)
+    assert run.returncode == 130
+    assert "palaestra resume " in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--ask", "x", "--context", "nowhere"], 2, "cannot read {folder}/nowhere"),
+        (["--tasks", "bad.jsonl"], 2, "line 2"),
+        (["--ask", "x", "budget.turn=3"], 2, "did you mean 'budget.turns'"),
+        (["--ask", "x", "model.context_window=50"], 3, "ContextTooLong"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    palaestra: Run, tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "x"}\n{"prompt"\n')
+    done = palaestra("run", "--model", "scripted/code-census", *words)
+    assert done.returncode == code, done.stderr
+    assert message.format(folder=tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr
