@@ -37,8 +37,10 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds; an empty file is an empty mapping."""
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {file}: {error}; check the path") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is no UTF-8 text (byte {error.start}); convert it first") from error
     values = _parse_yaml(text, str(file))
     if values is None:
         return {}
@@ -84,6 +86,8 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
 
 def _explain(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "missing":
+        return f"the setting {key!r} is missing; give it in the file, as a flag or as {key}=…"
     if problem["type"] != "extra_forbidden":
         return f"{key or 'settings'}: {problem['msg']}"
     known = known_keys(schema)

@@ -35,7 +35,8 @@ def read_rows(source: DataSource) -> Iterator[Row]:
     readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".parquet": _read_parquet}
     if file.suffix not in readers:
         raise ConfigError(
-            f"cannot tell what {file} is; give a .jsonl or .parquet file or {HUB}<owner>/<name>"
+            f"cannot tell what {file} is; give a .jsonl or .parquet file or {HUB}<owner>/<name> "
+            "(and settings after --set)"
         )
     return readers[file.suffix](file)
 

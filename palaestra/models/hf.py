@@ -81,6 +81,10 @@ class HFModel:
             raise ConfigError(
                 f"cannot load {config.name}: {reason}; give a folder or a hub id after hf/"
             ) from error
+        for parameter in module.parameters():
+            # A view into the mapped file may be unaligned, and kernels round differently there: a policy that
+            # was loaded would not give the bits of the one that was saved.
+            parameter.data = parameter.data.clone()
         module.to(pick_device(config.device))  # type: ignore[arg-type]
         return cls(config.name, module, tokenizer, config.concurrency, config.context_window)
 

@@ -37,8 +37,8 @@ class LiteLLMModel:
     the installed LiteLLM, and is None for a model that is not in it or an answer without token counts.
     `usage.seconds` is the time of the request that succeeded, without queueing and pauses.
 
-    `top_p` is sent when it is below 1 and the seed when the provider takes one: some refuse what they do
-    not know. With a seed, every `sample_index` above 0 gets a seed of its own, derived from both.
+    `top_p` is sent when it is below 1, seed and stop texts when the model takes them: some refuse what
+    they do not know. With a seed, every `sample_index` above 0 gets a seed of its own, derived from both.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -98,7 +98,6 @@ class LiteLLMModel:
             "messages": [message.model_dump() for message in messages],
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
-            "stop": list(sampling.stop) or None,
             "api_base": self._config.api_base,
             "api_key": self._api_key,
             "timeout": self._config.timeout,
@@ -106,8 +105,11 @@ class LiteLLMModel:
         }
         if sampling.top_p < 1:
             request["top_p"] = sampling.top_p
-        if sampling.draw_seed is not None and "seed" in self._supported_settings():
+        supported = self._supported_settings()
+        if sampling.draw_seed is not None and "seed" in supported:
             request["seed"] = sampling.draw_seed
+        if sampling.stop and "stop" in supported:
+            request["stop"] = list(sampling.stop)
         return request
 
     def _find_key(self) -> str | None:

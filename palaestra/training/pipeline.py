@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from palaestra.arena.judges.registry import open_judge
 from palaestra.arena.tournament import Tournament
 from palaestra.core.budget import Budget, Meter
@@ -15,7 +17,7 @@ from palaestra.training.config import TrainConfig
 from palaestra.training.evaluation import Evaluation
 from palaestra.training.loop import Loop
 from palaestra.training.objectives.arena_rl import ArenaRL
-from palaestra.training.policy import START, frozen_copy, starting_policy
+from palaestra.training.policy import START, starting_policy
 from palaestra.training.rollouts import Rollouts
 from palaestra.training.sampling import TaskSampler
 from palaestra.training.updater import Updater
@@ -32,8 +34,7 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
         PalaestraError: the policy cannot be built or updated, or the judge does not answer.
     """
     tasks = family(config.family)
-    start = store.folder / START
-    policy = await starting_policy(config, tasks, start, emit)
+    policy = await starting_policy(config, tasks, store.folder / START, emit)
     objective = ArenaRL(config.objective)
     meter = Meter(Budget(turns=None, cost=config.max_cost))
     for role, usage in spent(store).items():
@@ -66,7 +67,7 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
                 config.optimizer,
                 steps=config.steps * config.minibatches,
                 temperature=config.rollout.temperature,
-                reference=frozen_copy(start, policy) if "reference" in objective.needs else None,
+                reference=copy.deepcopy(policy.module) if "reference" in objective.needs else None,
             ),
             evaluation=Evaluation(config.evaluation, tasks, config.seed, rollouts, arena, emit),
             checkpoints=Checkpoints(store, config.keep_checkpoints, emit),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM, PreTrainedModel
-
 from palaestra.core.events import Sink, UpdateDone
 from palaestra.datasets.families import Example, TaskFamily
 from palaestra.models.hf import HFModel
@@ -32,14 +30,6 @@ async def starting_policy(config: TrainConfig, family: TaskFamily, folder: Path,
     policy.save(partial)
     partial.rename(folder)
     return policy
-
-
-def frozen_copy(folder: Path, policy: HFModel) -> PreTrainedModel:
-    """The starting policy once more, as the reference of a KL term."""
-    reference: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=policy.module.dtype)
-    reference.to(policy.module.device)
-    reference.eval().requires_grad_(False)
-    return reference
 
 
 def _untrained(config: TrainConfig, examples: list[Example]) -> HFModel:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 
 from palaestra.agents.base import Agent, AgentContext
 from palaestra.core.budget import Budget, Meter
@@ -98,21 +93,3 @@ class Stage:
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Starlette], str]]:
-    """Starts an application on loopback and gives its address; it runs until the end of the test."""
-    with ExitStack() as servers:
-        yield lambda app: servers.enter_context(_running(app))
-
-
-@contextmanager
-def _running(app: Starlette) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()

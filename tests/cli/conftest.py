@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Serving = Callable[..., str]
+Stats = Callable[..., dict[str, int]]
 
 COUNTING = Path(__file__).with_name("counting.py")
 SCRIPT = Path(sysconfig.get_path("scripts")) / "palaestra"
@@ -25,6 +28,36 @@ def palaestra(tmp_path: Path) -> Run:
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
 
     return run
+
+
+@pytest.fixture
+def serving() -> Iterator[Serving]:
+    """Serve a model in a process of its own, under the name `served`, and give its base URL."""
+    servers: list[subprocess.Popen[str]] = []
+
+    def serve(model: str, *settings: str, port: int = 0) -> str:
+        words = ["serve", "--model", model, "--served-name", "served", "--port", str(port), *settings]
+        servers.append(subprocess.Popen([str(SCRIPT), *words], stdout=subprocess.PIPE, text=True))
+        stdout = servers[-1].stdout
+        assert stdout is not None
+        return stdout.readline().strip()
+
+    yield serve
+    for server in servers:
+        server.kill()
+        server.communicate()
+
+
+@pytest.fixture
+def stats() -> Stats:
+    """What a served model has counted."""
+
+    def ask(url: str, key: str = "none") -> dict[str, int]:
+        headers = {"Authorization": f"Bearer {key}"}
+        answer: dict[str, int] = httpx.get(url.removesuffix("/v1") + "/stats", headers=headers).json()
+        return answer
+
+    return ask
 
 
 @pytest.fixture

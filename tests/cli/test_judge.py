@@ -6,11 +6,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
@@ -18,6 +16,8 @@ from palaestra.core.events import JudgementGiven, RankingMade, RunFinished
 from palaestra.store.run_store import RunStore
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Serving = Callable[..., str]
+Stats = Callable[..., dict[str, int]]
 
 COMMAND = [sys.executable, "-c", "from palaestra.cli.main import main; main()"]
 PROMPTS = [f"Plan walk {n} with a museum, a garden and a cheap dinner." for n in range(12)]
@@ -26,20 +26,6 @@ PLANS = {
     "good": "At 10:00 the Gulbenkian museum, at 14:00 the Estrela garden, at 19:30 a cheap dinner for 12.",
 }
 RUBRIC = "name: walks\ndimensions:\n- {name: feet, description: Short ways between the stops., weight: 3}\n"
-
-
-@contextmanager
-def serving(model: str, *settings: str) -> Iterator[str]:
-    """The base URL of a served model."""
-    words = ["serve", "--model", model, "--served-name", "judge", "--port", "0", *settings]
-    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.kill()
-
-
-def requests_at(url: str) -> int:
-    return int(httpx.get(url.removesuffix("/v1") + "/stats").json()["requests"])
 
 
 @pytest.fixture
@@ -71,20 +57,25 @@ def wait_for_judgements(runs: Path, number: int) -> Path:
 
 
 def test_a_killed_run_is_resumed_without_asking_twice_and_ends_like_any_other(
-    palaestra: Run, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    palaestra: Run,
+    serving: Serving,
+    stats: Stats,
+    files: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "any")
-    with serving("scripted/judge", "latency=0.1") as url:
-        words = ["judge", *files, "--judge", "openai/judge", "--api-base", url, "--rubric", "rubric.yaml"]
-        slowly = [*COMMAND, *words, "--set", "concurrency=3", "--out", "killed"]
-        with subprocess.Popen(slowly, cwd=tmp_path, stderr=subprocess.DEVNULL) as killed:
-            folder = wait_for_judgements(tmp_path / "killed", 7)
-            killed.kill()
-        stored, asked = judgements(folder), requests_at(url)
-        resumed = palaestra("resume", folder)
-        asked_again = requests_at(url) - asked
-        whole = palaestra(*words)
-        assert requests_at(url) - asked - asked_again == 24
+    url = serving("scripted/judge", "latency=0.1")
+    words = ["judge", *files, "--judge", "openai/served", "--api-base", url, "--rubric", "rubric.yaml"]
+    slowly = [*COMMAND, *words, "--set", "concurrency=3", "--out", "killed"]
+    with subprocess.Popen(slowly, cwd=tmp_path, stderr=subprocess.DEVNULL) as killed:
+        folder = wait_for_judgements(tmp_path / "killed", 7)
+        killed.kill()
+    stored, asked = judgements(folder), stats(url)["requests"]
+    resumed = palaestra("resume", folder)
+    asked_again = stats(url)["requests"] - asked
+    whole = palaestra(*words)
+    assert stats(url)["requests"] - asked - asked_again == 24
 
     assert killed.returncode == -9
     assert 7 <= len(stored) < 24
@@ -100,7 +91,7 @@ def test_a_killed_run_is_resumed_without_asking_twice_and_ends_like_any_other(
     assert poor.split()[:2] == ["poor", "0.0%"]
     assert summary[0] == "12 matches judged, 0 without a verdict"
     assert summary[1] == "both orders name the same winner in 12 of 12 (100%)"
-    assert summary[2].startswith("judge openai/judge: 24 calls")
+    assert summary[2].startswith("judge openai/served: 24 calls")
     assert summary[2].endswith("cost unknown")
 
     store = RunStore.open(folder)

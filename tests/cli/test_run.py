@@ -7,11 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from palaestra.core.events import RunFinished, TrajectoryFinished
@@ -19,27 +17,11 @@ from palaestra.core.usage import total
 from palaestra.store.run_store import RunStore
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Serving = Callable[..., str]
+Stats = Callable[..., dict[str, int]]
 
 COMMAND = [sys.executable, "-c", "from palaestra.cli.main import main; main()"]
 ASK = "How many coroutine functions (`async def`) does this code define?"
-
-
-@contextmanager
-def serving(*settings: str, model: str = "scripted/code-census") -> Iterator[str]:
-    """The base URL of a served model, whose name is `census`."""
-    words = ["serve", "--model", model, "--served-name", "census", "--port", "0", *settings]
-    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.kill()
-
-
-def stats(url: str, key: str = "none") -> dict[str, int]:
-    headers = {"Authorization": f"Bearer {key}"}
-    answer: dict[str, int] = httpx.get(url.removesuffix("/v1") + "/stats", headers=headers).json()
-    return answer
 
 
 @pytest.fixture
@@ -54,26 +36,31 @@ def code(tmp_path: Path) -> Path:
 
 
 def test_a_question_about_a_folder_is_answered_over_http(
-    palaestra: Run, code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    palaestra: Run,
+    serving: Serving,
+    stats: Stats,
+    code: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CENSUS_KEY", "sesame")
     monkeypatch.setenv("WRONG_KEY", "guess")
-    with serving("--api-key-variable", "CENSUS_KEY") as url:
-        words = [
-            "--agent",
-            "rlm",
-            "--model",
-            "openai/census",
-            "--api-base",
-            url,
-            "--context",
-            code,
-            "--ask",
-            ASK,
-        ]
-        refused = palaestra("run", *words, "model.api_key_variable=WRONG_KEY")
-        done = palaestra("run", *words, "model.api_key_variable=CENSUS_KEY")
-        counted = stats(url, "sesame")
+    url = serving("scripted/code-census", "--api-key-variable", "CENSUS_KEY")
+    words = [
+        "--agent",
+        "rlm",
+        "--model",
+        "openai/served",
+        "--api-base",
+        url,
+        "--context",
+        code,
+        "--ask",
+        ASK,
+    ]
+    refused = palaestra("run", *words, "model.api_key_variable=WRONG_KEY")
+    done = palaestra("run", *words, "model.api_key_variable=CENSUS_KEY")
+    counted = stats(url, "sesame")
     assert refused.returncode == 1
     assert "WRONG_KEY" in refused.stderr.partition("error:")[2]
     assert "Traceback" not in refused.stderr
@@ -88,32 +75,34 @@ def test_a_question_about_a_folder_is_answered_over_http(
         assert (usage.tokens_in, usage.tokens_out) == (counted["tokens_in"], counted["tokens_out"])
 
 
-def test_a_run_killed_in_the_middle_goes_on_without_asking_again(palaestra: Run, tmp_path: Path) -> None:
+def test_a_run_killed_in_the_middle_goes_on_without_asking_again(
+    palaestra: Run, serving: Serving, stats: Stats, tmp_path: Path
+) -> None:
     rows = [{"id": f"t{n}", "prompt": ASK, "context": f"async def f{n}(): pass\n" * n} for n in range(8)]
     (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
     runs = tmp_path / "runs"
-    with serving("--latency", "0.1") as url:
-        words = [
-            "run",
-            "--model",
-            "openai/census",
-            "--api-base",
-            url,
-            "--tasks",
-            "tasks.jsonl",
-            "concurrency=2",
-        ]
-        killed = subprocess.Popen(
-            [*COMMAND, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        deadline = time.monotonic() + 40
-        while not (runs / "latest" / "run.sqlite").exists() or stats(url)["requests"] < 10:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        killed.kill()
-        killed.wait()
-        resumed = palaestra("resume")
-        asked = stats(url)["requests"]
+    url = serving("scripted/code-census", "--latency", "0.1")
+    words = [
+        "run",
+        "--model",
+        "openai/served",
+        "--api-base",
+        url,
+        "--tasks",
+        "tasks.jsonl",
+        "concurrency=2",
+    ]
+    killed = subprocess.Popen(
+        [*COMMAND, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 40
+    while not (runs / "latest" / "run.sqlite").exists() or stats(url)["requests"] < 10:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    resumed = palaestra("resume")
+    asked = stats(url)["requests"]
     assert resumed.returncode == 0, resumed.stderr
     answers = [json.loads(line) for line in resumed.stdout.splitlines()]
     assert [(row["task_id"], row["answer"]) for row in answers] == [(f"t{n}", str(n)) for n in range(8)]
@@ -121,16 +110,18 @@ def test_a_run_killed_in_the_middle_goes_on_without_asking_again(palaestra: Run,
     assert 31 <= asked <= 31 + 2
 
 
-def test_ctrl_c_ends_the_run_cleanly_and_says_how_to_go_on(code: Path, tmp_path: Path) -> None:
-    with serving("--latency", "30") as url:
-        words = ["run", "--model", "openai/census", "--api-base", url, "--context", str(code), "--ask", ASK]
-        run = subprocess.Popen([*COMMAND, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 40
-        while stats(url)["requests"] < 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        run.send_signal(signal.SIGINT)
-        _, errors = run.communicate(timeout=20)
+def test_ctrl_c_ends_the_run_cleanly_and_says_how_to_go_on(
+    serving: Serving, stats: Stats, code: Path, tmp_path: Path
+) -> None:
+    url = serving("scripted/code-census", "--latency", "30")
+    words = ["run", "--model", "openai/served", "--api-base", url, "--context", str(code), "--ask", ASK]
+    run = subprocess.Popen([*COMMAND, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 40
+    while stats(url)["requests"] < 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=20)
     assert run.returncode == 130
     assert "palaestra resume " in errors
     assert "Traceback" not in errors
