@@ -14,8 +14,8 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-CHUNK = 1024
-"""Tokens whose logits are held at once: `CHUNK` × V numbers."""
+LOGITS = 1 << 24
+"""Logits that are held at once: 64 MiB in float32."""
 
 
 class TokenStatistics(NamedTuple):
@@ -25,13 +25,19 @@ class TokenStatistics(NamedTuple):
 
 
 def token_statistics(
-    module: PreTrainedModel, ids_NT: Tensor, attention_NT: Tensor, select_NT: Tensor, temperature: float = 1.0
+    module: PreTrainedModel,
+    ids_NT: Tensor,
+    attention_NT: Tensor,
+    select_NT: Tensor,
+    temperature: float = 1.0,
+    logits: int = LOGITS,
 ) -> TokenStatistics:
     """Statistics of the selected tokens, each under the distribution that its prefix gives.
 
     Rows of `ids_NT` are padded on the right. `select_NT` is True on the tokens to look at, never on the first
-    of a row; the result has one entry per True, in row-major order. Unselected tokens cost no logits.
-    Differentiable: in training the logits of a chunk are computed again in the backward pass.
+    of a row; the result has one entry per True, in row-major order. Unselected tokens cost no logits. The
+    selected ones are cut into chunks of at most `logits` numbers; where there are several, the backward pass
+    computes their logits again instead of keeping them.
     """
     hidden_NTH = module.base_model(
         input_ids=ids_NT, attention_mask=attention_NT, use_cache=False
@@ -39,22 +45,22 @@ def token_statistics(
     before_MH = hidden_NTH[:, :-1][select_NT[:, 1:]]
     target_M = ids_NT[:, 1:][select_NT[:, 1:]]
     head = module.get_output_embeddings()
-    parts = [
-        checkpoint(
-            _chunk_statistics, hidden_CH, target_C, head.weight, head.bias, temperature, use_reentrant=False
-        )
-        for hidden_CH, target_C in zip(before_MH.split(CHUNK), target_M.split(CHUNK), strict=True)
+    tokens = max(1, logits // head.weight.shape[0])
+    if len(target_M) <= tokens:
+        return _statistics(before_MH, target_M, head.weight, head.bias, temperature)
+    chunks = [
+        checkpoint(_statistics, hidden_CH, target_C, head.weight, head.bias, temperature, use_reentrant=False)
+        for hidden_CH, target_C in zip(before_MH.split(tokens), target_M.split(tokens), strict=True)
     ]
-    return TokenStatistics(
-        log_prob_M=torch.cat([log_prob_C for log_prob_C, _ in parts]),
-        entropy_M=torch.cat([entropy_C for _, entropy_C in parts]),
-    )
+    return TokenStatistics(*(torch.cat(values) for values in zip(*chunks, strict=True)))
 
 
-def _chunk_statistics(
+def _statistics(
     hidden_CH: Tensor, target_C: Tensor, weight_VH: nn.Parameter, bias_V: Tensor | None, temperature: float
-) -> tuple[Tensor, Tensor]:
+) -> TokenStatistics:
     logits_CV = linear(hidden_CH, weight_VH, bias_V).float() / temperature
     log_prob_CV = logits_CV.log_softmax(dim=-1)
-    entropy_C = -(log_prob_CV.exp() * log_prob_CV).sum(dim=-1)
-    return log_prob_CV.gather(-1, target_C[:, None]).squeeze(-1), entropy_C
+    return TokenStatistics(
+        log_prob_M=log_prob_CV.gather(-1, target_C[:, None]).squeeze(-1),
+        entropy_M=-(log_prob_CV.exp() * log_prob_CV).sum(dim=-1),
+    )

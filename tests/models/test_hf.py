@@ -119,6 +119,22 @@ def test_entropy_is_that_of_the_whole_distribution(model: TinyModel) -> None:
     torch.testing.assert_close(statistics.entropy_M, expected)
 
 
+def test_chunks_change_neither_values_nor_gradients(model: TinyModel) -> None:
+    ids = torch.tensor([model.tokenizer.encode("09:00 Grove Museum, 11:30 Birch Park and a plan for two")])
+    select = torch.arange(ids.shape[1])[None] > 2
+    gradients = []
+    for logits in (1 << 24, 2 * len(model.tokenizer)):
+        model.module.zero_grad()
+        found = token_statistics(
+            model.module, ids, torch.ones_like(ids), select, temperature=0.7, logits=logits
+        )
+        (found.log_prob_M.sum() + found.entropy_M.sum()).backward()
+        gradients.append([parameter.grad.clone() for parameter in model.module.parameters()])
+    assert len(found.log_prob_M) == int(select.sum()) > 4
+    for whole, chunked in zip(*gradients, strict=True):
+        torch.testing.assert_close(whole, chunked)
+
+
 def test_text_ends_before_a_stop_string(model: TinyModel) -> None:
     (free,) = ask(model, ["plan"], [Sampling(max_tokens=30, seed=3)])
     stop = free.text[len(free.text) // 2 :][:3]
