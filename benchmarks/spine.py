@@ -90,7 +90,7 @@ def main() -> None:
 def tiny_policy() -> TinyModel:
     examples = family("trip").examples(1000)
     corpus = [text for task, answer in examples for text in (task.prompt, answer)]
-    return TinyModel.build("tiny/trip", corpus, TinyConfig())
+    return TinyModel.build("tiny/trip", corpus, TinyConfig(), device="cpu")
 
 
 def measure_start() -> dict[str, float]:
@@ -162,7 +162,7 @@ def measure_updates(policy: TinyModel) -> dict[str, float]:
     width = max(len(sample.trace.ids) for sample in samples)
     ids = torch.zeros(len(samples), width, dtype=torch.long)
     mask = torch.zeros(len(samples), width)
-    for row, (trace, _) in enumerate(samples):
+    for row, (trace, *_) in enumerate(samples):
         ids[row, : len(trace.ids)] = torch.tensor(trace.ids)
         mask[row, : len(trace.ids)] = torch.tensor(trace.mask).float()
     advantages = torch.tensor([[sample.advantage] for sample in samples])
@@ -208,7 +208,7 @@ def measure_tournament(
     ]
     matches = groups * 2 * (contestants - 1)
     with tempfile.TemporaryDirectory() as folder:
-        store = RunStore.create(Path(folder), "judge", resolve(TrainConfig, None))
+        store = RunStore.create(Path(folder), "judge", resolve(TrainConfig, RECIPE))
         tournament = Tournament(
             SlowJudge(latency),
             TournamentConfig(),

@@ -33,13 +33,13 @@ class AgentContext:
         """One metered, recorded model call.
 
         Raises:
-            BudgetExceeded: before the call, when a limit of the tree is used up.
+            BudgetExceeded: before the call, when a limit of the tree or of the run is used up.
             ModelError: the model did not answer.
         """
         self.meter.reserve()
         model = self.models[role]
         completion = await model.generate(messages, sampling or self.sampling)
-        self.meter.charge(role, completion.usage)
+        self.meter.charge(role, completion.usage, completion.cached)
         self.emit(
             CallMade(
                 trajectory_id=self.trajectory_id,

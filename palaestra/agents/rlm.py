@@ -43,6 +43,8 @@ class RLMConfig(Record):
     """Characters of a turn's results that the model sees; head and tail are kept."""
     sub_call_chars: int = Field(default=400_000, ge=1)
     """Characters that the model is told to give a sub-model at once."""
+    parallel: int = Field(default=16, ge=1)
+    """Sub-calls of a trajectory that are under way at once; no others can pass a limit on cost."""
     prompts: str | None = None
     """Folder with templates that replace those of the same name in palaestra/agents/prompts; null: none."""
 
@@ -66,7 +68,7 @@ class RLMAgent:
 
     async def _play(self, episode: Episode) -> None:
         text = read_context(episode.task)
-        functions = dict.fromkeys(SUB_CALLS, SubModel(episode.context).ask)
+        functions = dict.fromkeys(SUB_CALLS, SubModel(episode.context, self._config.parallel).ask)
         notebook = Notebook(episode.context.sandbox(functions), text, _setup())
         try:
             await play(_Root(self._config, episode, notebook, len(text)))
@@ -83,8 +85,9 @@ def _setup() -> str:
 class SubModel:
     """What `llm_query` and `llm_query_batched` ask."""
 
-    def __init__(self, context: AgentContext) -> None:
+    def __init__(self, context: AgentContext, parallel: int) -> None:
         self._context = context
+        self._slots = asyncio.Semaphore(parallel)
         self._asked: Counter[int] = Counter()
 
     async def ask(self, prompts: Sequence[str]) -> Sequence[str]:
@@ -99,7 +102,8 @@ class SubModel:
             sampling = sampling.model_copy(update={"sample_index": index})
         try:
             question = Message(role="user", content=prompt)
-            return (await self._context.generate("sub", [question], sampling)).text
+            async with self._slots:
+                return (await self._context.generate("sub", [question], sampling)).text
         except (ModelError, BudgetExceeded) as error:
             return f"[sub-call failed] {type(error).__name__}: {error}"
 

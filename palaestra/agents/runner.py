@@ -17,11 +17,11 @@ from palaestra.core.budget import Budget, Meter
 from palaestra.core.chat import Sampling
 from palaestra.core.config import VerbConfig
 from palaestra.core.errors import ModelError
-from palaestra.core.events import CallMade, Event, RunFinished, Sink, TaskLoaded, TrajectoryFinished
+from palaestra.core.events import RunFinished, Sink, TaskLoaded, TrajectoryFinished
 from palaestra.core.record import derive_seed
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
-from palaestra.core.usage import Role, Usage, total
+from palaestra.core.usage import Role
 from palaestra.datasets.documents import keep, read_documents
 from palaestra.datasets.loaders import load_tasks
 from palaestra.datasets.source import DataSource
@@ -29,7 +29,7 @@ from palaestra.models.config import ModelConfig
 from palaestra.models.registry import load_model
 from palaestra.sandbox.registry import SandboxConfig, sandbox_factory
 from palaestra.store.run_store import RunStore
-from palaestra.store.runs import spent
+from palaestra.store.runs import run_meter
 
 
 class RunConfig(VerbConfig):
@@ -65,8 +65,9 @@ class RunConfig(VerbConfig):
 async def run(config: RunConfig, store: RunStore, emit: Sink) -> RunFinished:
     """Run the agent on every task that the store has no finished trajectory for.
 
-    A failed trajectory is recorded and the others go on. When `max_cost` is used up, those under way are
-    brought to their end and no other is started.
+    A failed trajectory is recorded and the others go on. When `max_cost` is used up, no further model call is
+    made. Trajectories that this cuts off are not recorded: a run resumed with a higher limit takes them up
+    again, and finds the answers that were paid for in its cache.
 
     Raises:
         ConfigError, DataError: the settings or the tasks cannot be used.
@@ -74,84 +75,96 @@ async def run(config: RunConfig, store: RunStore, emit: Sink) -> RunFinished:
             so that a resumed run takes them up again.
     """
     tasks = _tasks(config, store, emit)
-    finished = {event.trajectory.id: event.trajectory for event in store.events(TrajectoryFinished)}
     async with AsyncExitStack() as stack:
         models = _models(config, store)
         for model in models.values():
             stack.push_async_callback(model.close)
-        work = _Run(config, models, emit, total(spent(store).values()))
+        work = _Run(config, models, run_meter(store, config.max_cost), emit)
+        for event in store.events(TrajectoryFinished):
+            work.count(event.trajectory)
         async with asyncio.TaskGroup() as group:
             for task in tasks:
                 for repeat in range(config.repeats):
-                    if f"{task.id}#{repeat}" not in finished:
+                    if _name(task, repeat) not in work.finished:
                         group.create_task(work.one(task, repeat))
-    if work.hopeless:
-        raise work.hopeless
-    failed = [trajectory for trajectory in (*finished.values(), *work.done) if trajectory.status == "error"]
-    if work.limit:
-        return RunFinished(status="limit", reason=work.limit)
-    if failed:
-        first = failed[0]
-        reason = f"{len(failed)} trajectories ended with an error, such as {first.id}: {first.reason}"
-        return RunFinished(status="failures", reason=reason)
-    return RunFinished(status="done")
+    return work.end()
+
+
+def _name(task: Task, repeat: int) -> str:
+    return f"{task.id}#{repeat}"
 
 
 class _Run:
-    """The trajectories of one process."""
+    """The trajectories of a run."""
 
-    def __init__(
-        self, config: RunConfig, models: dict[Role, WatchedModel], emit: Sink, before: Usage
-    ) -> None:
-        self.done: list[Trajectory] = []
-        self.limit = ""
-        """Why no more trajectories are started; empty while they are."""
+    def __init__(self, config: RunConfig, models: dict[Role, WatchedModel], meter: Meter, emit: Sink) -> None:
+        self.finished: set[str] = set()
+        self._failures = 0
+        self._first_failure = ""
+        self._left = 0
+        """Trajectories that the run's limit cut off or did not let begin."""
         self._config = config
         self._models = models
+        self._meter = meter
         self._emit = emit
-        self._usage = before
         self._agent = make_agent(config.agent)
         self._sandbox = sandbox_factory(config.sandbox)
         self._slots = asyncio.Semaphore(config.concurrency)
 
     @property
-    def hopeless(self) -> ModelError | None:
+    def _hopeless(self) -> ModelError | None:
         return next((model.hopeless for model in self._models.values() if model.hopeless), None)
 
     async def one(self, task: Task, repeat: int) -> None:
         async with self._slots:
-            self.limit = self.limit or self._limit()
-            if self.limit or self.hopeless:
+            if self._hopeless:
                 return
-            trajectory = await self._agent.run(task, self._context(task, repeat))
-        if trajectory.status == "cancelled" or self.hopeless:
+            if self._meter.used_up:
+                self._left += 1
+                return
+            context = self._context(task, repeat)
+            trajectory = await self._agent.run(task, context)
+        if trajectory.status == "cancelled" or self._hopeless:
             return
-        self.done.append(trajectory)
+        if context.meter.cut_off:
+            self._left += 1
+            return
+        self.count(trajectory)
         self._emit(TrajectoryFinished(trajectory=trajectory))
+
+    def count(self, trajectory: Trajectory) -> None:
+        """Take note of a trajectory that is recorded."""
+        self.finished.add(trajectory.id)
+        if trajectory.status == "error":
+            self._failures += 1
+            self._first_failure = self._first_failure or f"{trajectory.id}: {trajectory.reason}"
+
+    def end(self) -> RunFinished:
+        """How the run ended.
+
+        Raises:
+            ModelError: a model cannot be used at all.
+        """
+        if self._hopeless:
+            raise self._hopeless
+        if self._left:
+            reason = f"{self._meter.used_up}; {self._left} trajectories are left"
+            return RunFinished(status="limit", reason=reason)
+        if self._failures:
+            reason = f"{self._failures} trajectories ended with an error, such as {self._first_failure}"
+            return RunFinished(status="failures", reason=reason)
+        return RunFinished(status="done")
 
     def _context(self, task: Task, repeat: int) -> AgentContext:
         seed = derive_seed(self._config.seed, task.id, repeat)
         return AgentContext(
-            trajectory_id=f"{task.id}#{repeat}",
+            trajectory_id=_name(task, repeat),
             models=self._models,
             sandbox=self._sandbox,
-            meter=Meter(self._config.budget),
+            meter=Meter(self._config.budget, within=self._meter),
             sampling=self._config.sampling.model_copy(update={"seed": seed, "sample_index": repeat}),
-            emit=self._note,
+            emit=self._emit,
         )
-
-    def _note(self, event: Event) -> None:
-        if isinstance(event, CallMade) and not event.cached:
-            self._usage += event.usage
-        self._emit(event)
-
-    def _limit(self) -> str:
-        most, cost = self._config.max_cost, self._usage.cost
-        if most is None:
-            return ""
-        if cost is None:
-            return "max_cost is set, but a call had no known price: unset it or pick a priced model"
-        return f"max_cost={most} USD is used up ({cost:.4f} spent)" if cost >= most else ""
 
 
 def _tasks(config: RunConfig, store: RunStore, emit: Sink) -> list[Task]:

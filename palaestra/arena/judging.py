@@ -11,7 +11,6 @@ from palaestra.arena.group import Group, Unranked
 from palaestra.arena.judges.registry import AnyJudgeConfig, open_judge
 from palaestra.arena.topologies.registry import TopologyName
 from palaestra.arena.tournament import Tournament, TournamentConfig
-from palaestra.core.budget import Budget, Meter
 from palaestra.core.config import VerbConfig
 from palaestra.core.errors import BudgetExceeded, ConfigError, DataError, JudgeError
 from palaestra.core.events import (
@@ -28,7 +27,7 @@ from palaestra.core.trajectory import Trajectory
 from palaestra.datasets.loaders import Answer, load_answers
 from palaestra.datasets.source import AnswerSource
 from palaestra.store.run_store import RunStore
-from palaestra.store.runs import spent
+from palaestra.store.runs import run_meter
 
 
 class JudgeConfig(VerbConfig):
@@ -59,15 +58,12 @@ async def judge(config: JudgeConfig, store: RunStore, emit: Sink) -> RunFinished
     ]
     contests = _contests(answers, config.limit)
     _store_inputs(contests, store, emit)
-    meter = Meter(Budget(turns=None, cost=config.max_cost))
-    for role, usage in spent(store).items():
-        meter.charge(role, usage)
     async with open_judge(config.judge, config.seed, store.cache) as the_judge:
         tournament = Tournament(
             the_judge,
             config.tournament,
             concurrency=config.concurrency,
-            meter=meter,
+            meter=run_meter(store, config.max_cost),
             emit=emit,
             known=[*store.events(JudgementGiven), *store.events(RankingMade)],
         )
@@ -79,7 +75,7 @@ async def judge(config: JudgeConfig, store: RunStore, emit: Sink) -> RunFinished
         try:
             results = await tournament.play(groups)
         except BudgetExceeded as limit:
-            return RunFinished(status="limit", reason=f"max_cost: {limit}")
+            return RunFinished(status="limit", reason=str(limit))
     return _finish(results)
 
 

@@ -1,14 +1,14 @@
 """The one way to start a verb that makes a run.
 
 A verb's file names its work once, as a module-level constant, and declares its flags with the types of
-`palaestra.cli.options`:
+`palaestra.cli.options`. This is `palaestra.cli.run` with only the first of the flags of its own:
 
-    VERB = Verb(name="run", schema=RunConfig, work=run_agents, report=print_answers)
+    VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers)
 
     def run(
         settings: Settings = None,
         config: ConfigFile = None,
-        agent: Annotated[str | None, typer.Option(help="react or rlm.")] = None,
+        agent: Annotated[str | None, typer.Option(help="rlm or react.", show_default=False)] = None,
         limit: Limit = None,
         max_cost: MaxCost = None,
         seed: Seed = None,
@@ -68,7 +68,7 @@ class Verb(Generic[C]):
     """Does everything, from the first start or from what the store holds after an earlier one.
 
     Events go to the sink, which stores and shows them. Ctrl-C cancels the work once. To keep `max_cost`, the
-    work charges a `Meter` with `palaestra.store.runs.spent` first. In what it returns, `usage` is that of the
+    work charges `palaestra.store.runs.run_meter`. In what it returns, `usage` is that of the
     whole run; left empty, it is what `spent` says at the end.
     """
     report: Callable[[RunStore], None]

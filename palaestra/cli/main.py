@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, NamedTuple
 
 import typer
 
-from palaestra.core.errors import ConfigError, PalaestraError
+from palaestra.core.errors import PalaestraError
+from palaestra.core.places import load
 
 
 class Entry(NamedTuple):
@@ -21,9 +20,6 @@ class Entry(NamedTuple):
     summary: str
     """The first line of the function's docstring."""
 
-
-EXTRAS = {"torch": "train", "transformers": "train"}
-"""Packages that a verb may miss, and the extra that brings them."""
 
 FLOW, RUNS, TOOLS = "Run, judge, train", "Runs on disk", "Tools"
 
@@ -57,24 +53,10 @@ def build(called: str | None) -> typer.Typer:
     app.callback()(_palaestra)
     for name, entry in VERBS.items():
         if name == called:
-            app.command(name)(load(entry.place))
+            app.command(name)(load(entry.place, f"palaestra {name}"))
         else:
             app.command(name, help=entry.summary, rich_help_panel=entry.panel)(_placeholder)
     return app
-
-
-def load(place: str) -> Callable[..., object]:
-    """The function that stands at `module:name`."""
-    module, _, name = place.partition(":")
-    try:
-        function: Callable[..., object] = getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
-        raise ConfigError(
-            f"this needs {error.name}: install it with pip install 'palaestra[{EXTRAS[error.name]}]'"
-        ) from error
-    return function
 
 
 def _placeholder() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -14,6 +13,7 @@ from palaestra.cli.launch import Verb, carry_out
 from palaestra.cli.options import Display, DisplayKind, MaxCost, as_overrides
 from palaestra.core.config import VerbConfig, resolve
 from palaestra.core.errors import ConfigError, StoreError
+from palaestra.core.places import load
 from palaestra.store.run_store import RunStore
 from palaestra.store.runs import summarize
 
@@ -72,8 +72,7 @@ def _verb_of(store: RunStore) -> Verb[Any]:
         raise StoreError(
             f"{store.folder} was made by {store.verb!r}, which cannot be resumed; start a new run"
         )
-    module, _, name = VERBS[store.verb].partition(":")
-    verb: Verb[Any] = getattr(import_module(module), name)
+    verb: Verb[Any] = load(VERBS[store.verb], f"a run of {store.verb}")
     return verb
 
 

@@ -18,6 +18,7 @@ from palaestra.cli.options import (
     Limit,
     MaxCost,
     Out,
+    Overrides,
     Seed,
     Settings,
     as_overrides,
@@ -73,6 +74,7 @@ def run(
     limit: Limit = None,
     max_cost: MaxCost = None,
     seed: Seed = None,
+    changes: Overrides = None,
     out: Out = RUNS,
     dry_run: DryRun = False,
     display: Display = "auto",
@@ -95,5 +97,5 @@ def run(
         "max_cost": max_cost,
         "seed": seed,
     }
-    overrides = as_overrides(flags, settings)
+    overrides = as_overrides(flags, changes, settings)
     launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)

@@ -22,7 +22,7 @@ class Budget(Record):
     tokens: int | None = Field(default=None, ge=1)
     """Tokens in and out, over the tree."""
     cost: float | None = Field(default=None, ge=0)
-    """US dollars, over the tree. A call of unknown price ends the run when this is set."""
+    """US dollars, over the tree; 0 allows what is free. A call of unknown price uses it up."""
     seconds: float | None = Field(default=None, gt=0)
     """Elapsed seconds since the root started."""
 
@@ -31,15 +31,45 @@ class Meter:
     """Counts what a call tree consumed against one budget. Parents and children share the object.
 
     `reserve` is called before a model call and `charge` after it, so that the calls in flight are
-    the only ones by which a limit on calls, tokens or cost can be passed; calls themselves never are.
+    the only ones by which a limit on tokens or cost can be passed; the one on calls never is.
+
+    The meter of a tree may stand `within` that of a whole run, which then has a say in every call of all its
+    trees. `prefix` is what the settings behind the limits are called before the field: `max_` for `max_cost`.
     """
 
-    def __init__(self, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        within: Meter | None = None,
+        prefix: str = "budget.",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.budget = budget
         self.usage: dict[Role, Usage] = {}
+        self.cut_off = False
+        """Whether the meter around this one refused a call: what the tree came to is not its own doing."""
+        self._within = within
+        self._prefix = prefix
         self._started = 0
         self._clock = clock
         self._epoch = clock()
+
+    @property
+    def used_up(self) -> str:
+        """Which limit is, in one line; empty while none is."""
+        limits, spent = self.budget, total(self.usage.values())
+        if limits.calls is not None and self._started >= limits.calls:
+            return f"{self._prefix}calls={limits.calls} is used up"
+        if limits.tokens is not None and spent.tokens >= limits.tokens:
+            return f"{self._prefix}tokens={limits.tokens} is used up ({spent.tokens} spent)"
+        if limits.cost is not None and spent.cost is None:
+            setting = f"{self._prefix}cost"
+            return f"{setting} is set, but a call had no known price: unset it or pick a priced model"
+        if limits.cost is not None and spent.cost and spent.cost >= limits.cost:
+            return f"{self._prefix}cost={limits.cost:g} USD is used up ({spent.cost:.6g} spent)"
+        if limits.seconds is not None and self._clock() - self._epoch >= limits.seconds:
+            return f"{self._prefix}seconds={limits.seconds} is used up"
+        return ""
 
     def reserve(self) -> None:
         """Ask for one more model call.
@@ -47,20 +77,15 @@ class Meter:
         Raises:
             BudgetExceeded: a limit is used up; the message names it.
         """
-        limits, spent = self.budget, total(self.usage.values())
-        if limits.calls is not None and self._started >= limits.calls:
-            raise BudgetExceeded(f"budget.calls={limits.calls} is used up")
-        if limits.tokens is not None and spent.tokens >= limits.tokens:
-            raise BudgetExceeded(f"budget.tokens={limits.tokens} is used up ({spent.tokens} spent)")
-        if limits.cost is not None and spent.cost is None:
-            raise BudgetExceeded(
-                "budget.cost is set, but a call had no known price: unset it or pick a priced model"
-            )
-        if limits.cost is not None and spent.cost is not None and spent.cost >= limits.cost:
-            raise BudgetExceeded(f"budget.cost={limits.cost} USD is used up ({spent.cost:.4f} spent)")
-        if limits.seconds is not None and self._clock() - self._epoch >= limits.seconds:
-            raise BudgetExceeded(f"budget.seconds={limits.seconds} is used up")
+        if limit := self.used_up:
+            raise BudgetExceeded(limit)
+        if self._within is not None:
+            self.cut_off = self.cut_off or bool(self._within.used_up)
+            self._within.reserve()
         self._started += 1
 
-    def charge(self, role: Role, usage: Usage) -> None:
+    def charge(self, role: Role, usage: Usage, cached: bool = False) -> None:
+        """Count a call. A cached answer costs the run around this tree nothing: it was paid for before."""
         self.usage = add_by_role(self.usage, {role: usage})
+        if self._within is not None and not cached:
+            self._within.charge(role, usage)

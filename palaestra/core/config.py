@@ -116,6 +116,7 @@ class VerbConfig(Record):
     limit: int | None = Field(default=None, ge=1)
     """Tasks at most; null takes all."""
     max_cost: float | None = Field(default=None, ge=0)
-    """US dollars over the whole run; at the limit it stops with what it has, and can be resumed with more."""
+    """US dollars over the whole run; 0 allows what is free. At the limit no call is made any more, the run
+    stops with what it has, and it can be resumed with a higher one."""
     concurrency: int = Field(default=16, ge=1)
     """Trajectories or judge calls under way at once."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Literal, NamedTuple, Protocol
 
 from palaestra.core.errors import ConfigError
+from palaestra.core.places import load
 from palaestra.core.task import Task
 
 Split = Literal["train", "held-out"]
@@ -23,7 +23,11 @@ class TaskFamily(Protocol):
     name: str
 
     def tasks(self, count: int, split: Split, seed: int = 0) -> list[Task]:
-        """Distinct tasks; no task of one split is ever in the other, whatever the seeds."""
+        """Distinct tasks; no task of one split is ever in the other, whatever the seeds.
+
+        Raises:
+            ConfigError: there are not so many.
+        """
         ...
 
     def examples(self, count: int, seed: int = 0) -> list[Example]:
@@ -45,6 +49,5 @@ def family(name: str) -> TaskFamily:
     """
     if name not in _FAMILIES:
         raise ConfigError(f"unknown task family {name!r}; there are: {', '.join(sorted(_FAMILIES))}")
-    module, _, attribute = _FAMILIES[name].partition(":")
-    found: TaskFamily = getattr(import_module(module), attribute)
+    found: TaskFamily = load(_FAMILIES[name], f"the task family {name}")
     return found

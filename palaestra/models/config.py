@@ -23,14 +23,15 @@ class ModelConfig(Record):
     """Seconds that one request may take."""
     retries: int = Field(default=4, ge=0)
     """Times that a request is sent again after a rate limit, an overload, a timeout or a lost connection."""
-    concurrency: int = Field(default=16, ge=1)
-    """Requests under way at once at one address; where models share an address, the smallest number holds."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Requests under way at once at one address, null is 16; where models share an address, the smallest
+    number holds. Local models: completions decoded together, null is 256."""
     context_window: int | None = Field(default=None, ge=1)
     """Tokens of prompt and completion together; null is what the backend knows."""
     device: str = "auto"
     """Local models only: cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Local models only: the type of the weights; auto follows the checkpoint and the device."""
+    """Local models only: the type of the weights; auto follows the checkpoint."""
 
     @model_validator(mode="before")
     @classmethod

@@ -17,14 +17,22 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from palaestra.core.chat import Sampling
+
+class Row(NamedTuple):
+    """One completion to draw."""
+
+    prompt: list[int]
+    temperature: float
+    """0 is greedy."""
+    seed: int | None
+    """None draws a fresh one."""
 
 
 class Decoded(NamedTuple):
     ids: list[int]
     """The generated tokens, end-of-sequence included when it was drawn."""
     log_probs: list[float]
-    """Of each of `ids`, under the distribution it was drawn from; at temperature 0, under temperature 1."""
+    """Of each of `ids`, under the distribution it was drawn from; of a greedy row, under temperature 1."""
     stopped: bool
     """False when the limit on tokens cut the row off."""
 
@@ -32,52 +40,57 @@ class Decoded(NamedTuple):
 class SeededSampler(LogitsProcessor):
     """Turns greedy search into exact sampling with one random stream per row; keeps the log-probabilities.
 
-    Gumbel-max: argmax(log p + g) with independent Gumbel noise g is a draw from p. A row's draw thus depends
-    on its own seed and logits alone, not on the batch that it happens to be in.
+    Gumbel-max: argmax(log p + g) with independent Gumbel noise g is a draw from p. Which token a row draws
+    depends on its own seed and logits alone, not on the rows beside it.
     """
 
-    def __init__(self, sampling: Sampling, seeds: Sequence[int | None], device: torch.device) -> None:
+    def __init__(self, rows: Sequence[Row], top_p: float, device: torch.device) -> None:
         self.log_probs_N: list[Tensor] = []
-        self._temperature = sampling.temperature
-        self._top_p = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
+        temperatures = [row.temperature or 1.0 for row in rows]
+        self._temperature_N1 = torch.tensor(temperatures, device=device)[:, None]
+        self._top_p = TopPLogitsWarper(top_p) if top_p < 1 else None
         self._streams = [
-            torch.Generator(device).manual_seed(secrets.randbits(63) if seed is None else seed)
-            for seed in seeds
+            torch.Generator(device).manual_seed(secrets.randbits(63) if row.seed is None else row.seed)
+            if row.temperature
+            else None
+            for row in rows
         ]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        scores_NV = scores.float() / (self._temperature or 1.0)
-        if self._top_p and self._temperature:
+        scores_NV = scores.float() / self._temperature_N1
+        if self._top_p:
             scores_NV = self._top_p(input_ids, scores_NV)
         log_prob_NV = scores_NV.log_softmax(dim=-1)
-        noisy_NV = log_prob_NV + self._gumbel(log_prob_NV) if self._temperature else log_prob_NV
+        noisy_NV = log_prob_NV + self._gumbel(log_prob_NV)
         chosen_N1 = noisy_NV.argmax(dim=-1, keepdim=True)
         self.log_probs_N.append(log_prob_NV.gather(-1, chosen_N1).squeeze(-1))
         return noisy_NV
 
     def _gumbel(self, like_NV: Tensor) -> Tensor:
-        noise_NV = torch.empty_like(like_NV)
-        for row_V, stream in zip(noise_NV, self._streams, strict=True):
-            row_V.exponential_(generator=stream)
-        return -noise_NV.log()
+        """Independent noise for the rows that sample, none for the greedy ones."""
+        exponential_NV = torch.ones_like(like_NV)
+        for row_V, stream in zip(exponential_NV, self._streams, strict=True):
+            if stream is not None:
+                row_V.exponential_(generator=stream)
+        return -exponential_NV.log()
 
 
 @torch.inference_mode()
 def decode(
     module: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[int]],
-    sampling: Sampling,
-    seeds: Sequence[int | None],
+    rows: Sequence[Row],
     max_tokens: int,
+    top_p: float = 1.0,
+    stop: Sequence[str] = (),
 ) -> list[Decoded]:
-    """One completion per prompt. `sampling` holds for the batch; its own seed and index are not looked at."""
+    """One completion per row, all decoded together."""
     ends = _end_tokens(module, tokenizer)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
-    width = max(len(prompt) for prompt in prompts)
-    ids_NT = torch.tensor([[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-    attention_NT = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    sampler = SeededSampler(sampling, seeds, module.device)
+    width = max(len(row.prompt) for row in rows)
+    ids_NT = torch.tensor([[padding] * (width - len(row.prompt)) + row.prompt for row in rows])
+    attention_NT = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in rows])
+    sampler = SeededSampler(rows, top_p, module.device)
     generate: Any = module.generate  # transformers types it for classes that it declares abstract
     sequences_NT = generate(
         ids_NT.to(module.device),
@@ -87,7 +100,7 @@ def decode(
             max_new_tokens=max_tokens,
             eos_token_id=ends,
             pad_token_id=padding,
-            stop_strings=list(sampling.stop) or None,
+            stop_strings=list(stop) or None,
         ),
         logits_processor=LogitsProcessorList([sampler]),
         tokenizer=tokenizer,
@@ -96,7 +109,7 @@ def decode(
     for ids, log_probs in zip(
         sequences_NT[:, width:].tolist(), torch.stack(sampler.log_probs_N, dim=1).tolist(), strict=True
     ):
-        length, stopped = _generated_length(ids, ends, tokenizer, sampling.stop)
+        length, stopped = _generated_length(ids, ends, tokenizer, stop)
         decoded.append(Decoded(ids[:length], log_probs[:length], stopped))
     return decoded
 

@@ -8,32 +8,35 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from palaestra.core.chat import Completion, Message, Sampling, TokenTrace
 from palaestra.core.errors import ConfigError, ContextTooLong
 from palaestra.core.usage import Usage
 from palaestra.models.config import ModelConfig
-from palaestra.models.decoding import Decoded, decode
+from palaestra.models.decoding import Decoded, Row, decode
 from palaestra.models.log_probs import token_statistics
 
 DEFAULT_MAX_TOKENS = 1024
-
-
-class _Request(NamedTuple):
-    prompt: list[int]
-    seed: int | None
+ROWS = 256
+"""Decoded together at most, unless the configuration says otherwise."""
 
 
 class _Batch:
-    """Calls that wait for the device together. They ask for the same sampling, each with its own seed."""
+    """Calls that wait for the device together; they may differ in prompt, temperature and seed."""
 
     def __init__(self) -> None:
-        self.requests: list[_Request] = []
+        self.rows: list[Row] = []
         self.task: asyncio.Task[list[Completion]]
 
 
@@ -41,7 +44,9 @@ class HFModel:
     """A causal language model from a folder or the Hugging Face hub, with its own chat template.
 
     Calls made at the same time are decoded as one batch; those that come while the device is busy form the
-    next one. Completions carry token ids and log-probabilities, so a policy can be trained on them.
+    next one. Completions carry token ids and log-probabilities, so a policy can be trained on them. The
+    checkpoint's own defaults of generation (temperature, repetition penalty, …) do not count: `Sampling`
+    says all, and a draw is from the distribution that a trainer computes.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class HFModel:
         name: str,
         module: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        rows: int = 256,
+        rows: int = ROWS,
         context_window: int | None = None,
     ) -> None:
         if tokenizer.chat_template is None:
@@ -58,9 +63,14 @@ class HFModel:
             )
         self.name = name
         self.module = module.eval()
+        self.module.generation_config = GenerationConfig(
+            eos_token_id=module.generation_config.eos_token_id,
+            bos_token_id=module.generation_config.bos_token_id,
+            pad_token_id=module.generation_config.pad_token_id,
+        )
         self.tokenizer = tokenizer
         self.context_window = context_window or getattr(module.config, "max_position_embeddings", None)
-        self._rows = rows
+        self._most_rows = rows
         self._collecting: dict[str, _Batch] = {}
         self._joining = Lock()
         self._device = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -86,21 +96,21 @@ class HFModel:
             # was loaded would not give the bits of the one that was saved.
             parameter.data = parameter.data.clone()
         module.to(pick_device(config.device))  # type: ignore[arg-type]
-        return cls(config.name, module, tokenizer, config.concurrency, config.context_window)
+        return cls(config.name, module, tokenizer, config.concurrency or ROWS, config.context_window)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         prompt = self.encode(messages)
         self._check_window(len(prompt), sampling)
-        shared = sampling.model_copy(update={"seed": None, "sample_index": 0})
+        shared = sampling.model_copy(update={"temperature": 0.0, "seed": None, "sample_index": 0})
         key = shared.model_dump_json()
         with self._joining:
             batch = self._collecting.get(key)
-            if batch is None or batch.task.done() or len(batch.requests) >= self._rows:
+            if batch is None or batch.task.done() or len(batch.rows) >= self._most_rows:
                 batch = self._collecting[key] = _Batch()
                 batch.task = asyncio.create_task(self._run(key, batch, shared))
-            row = len(batch.requests)
-            batch.requests.append(_Request(prompt, sampling.draw_seed))
-        return (await asyncio.shield(batch.task))[row]
+            place = len(batch.rows)
+            batch.rows.append(Row(prompt, sampling.temperature, sampling.draw_seed))
+        return (await asyncio.shield(batch.task))[place]
 
     async def score(self, messages: Sequence[Message], completion: str) -> tuple[float, ...]:
         prompt = self.encode(messages)
@@ -151,21 +161,21 @@ class HFModel:
         with self._joining:
             if self._collecting.get(key) is batch:
                 del self._collecting[key]
-            requests = batch.requests
+            rows = batch.rows
         started = time.monotonic()
-        room = (self.context_window or DEFAULT_MAX_TOKENS) - max(len(request.prompt) for request in requests)
-        rows = decode(
+        room = (self.context_window or DEFAULT_MAX_TOKENS) - max(len(row.prompt) for row in rows)
+        decoded = decode(
             self.module,
             self.tokenizer,
-            [request.prompt for request in requests],
-            sampling,
-            [request.seed for request in requests],
+            rows,
             max_tokens=sampling.max_tokens or min(room, DEFAULT_MAX_TOKENS),
+            top_p=sampling.top_p,
+            stop=sampling.stop,
         )
-        seconds = (time.monotonic() - started) / len(requests)
+        seconds = (time.monotonic() - started) / len(rows)
         return [
-            self._completion(request.prompt, row, sampling.stop, seconds)
-            for request, row in zip(requests, rows, strict=True)
+            self._completion(row.prompt, made, sampling.stop, seconds)
+            for row, made in zip(rows, decoded, strict=True)
         ]
 
     def _completion(

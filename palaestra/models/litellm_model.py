@@ -27,6 +27,9 @@ import litellm
 
 litellm.suppress_debug_info = True  # else every error prints an advertisement on stdout
 
+CONCURRENCY = 16
+"""Requests under way at once at one address, unless the configuration says otherwise."""
+
 
 class LiteLLMModel:
     """A remote model.
@@ -87,7 +90,9 @@ class LiteLLMModel:
             litellm.in_memory_llm_clients_cache.flush_cache()
 
     async def _ask(self, request: Mapping[str, Any]) -> Completion:
-        async with limiter(f"{self._provider} {self._config.api_base}", self._config.concurrency):
+        async with limiter(
+            f"{self._provider} {self._config.api_base}", self._config.concurrency or CONCURRENCY
+        ):
             started = time.perf_counter()
             response = await litellm.acompletion(**request)
             return self._completion(response, time.perf_counter() - started)

@@ -14,8 +14,8 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-LOGITS = 1 << 24
-"""Logits that are held at once: 64 MiB in float32."""
+LOGITS = 1 << 27
+"""Logits that are held at once: 512 MiB in float32."""
 
 
 class TokenStatistics(NamedTuple):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Protocol
 
 from palaestra.core.errors import ConfigError
+from palaestra.core.places import load
 from palaestra.models.base import Model
 from palaestra.models.cached import CachedModel
 from palaestra.models.config import ModelConfig
@@ -21,8 +21,6 @@ LOCAL_BACKENDS: Mapping[str, str] = {
 """The first part of a name, and the class behind it. Every other name goes to LiteLLM."""
 
 REMOTE_BACKEND = "palaestra.models.litellm_model:LiteLLMModel"
-
-TRAINING_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "peft")
 
 
 class Backend(Protocol):
@@ -46,19 +44,8 @@ def load_model(config: ModelConfig, cache: ResponseCache | None = None) -> Model
             f"the model name {config.name!r} is not of the form backend/model; write "
             f"{', '.join(f'{name}/…' for name in LOCAL_BACKENDS)} or a provider's, such as openai/gpt-5"
         )
+    backend: Backend = load(LOCAL_BACKENDS.get(prefix, REMOTE_BACKEND), f"the model {config.name}")
+    model = backend.from_config(config)
     if prefix in LOCAL_BACKENDS:
-        return _backend(LOCAL_BACKENDS[prefix], prefix).from_config(config)
-    model = _backend(REMOTE_BACKEND, prefix).from_config(config)
+        return model
     return CachedModel(model, cache, config.api_base) if cache is not None else model
-
-
-def _backend(path: str, prefix: str) -> Backend:
-    module, _, name = path.partition(":")
-    try:
-        return cast(Backend, getattr(importlib.import_module(module), name))
-    except ModuleNotFoundError as error:
-        if error.name not in TRAINING_LIBRARIES:
-            raise
-        raise ConfigError(
-            f"{prefix}/ models need {error.name}, which is not installed: pip install 'palaestra[train]'"
-        ) from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
 from palaestra.core.chat import Completion, Message, Sampling
 from palaestra.core.errors import ConfigError, ContextTooLong
+from palaestra.core.places import load
 from palaestra.core.usage import Usage
 from palaestra.models.config import ModelConfig
 
@@ -46,8 +46,7 @@ class ScriptedModel:
             raise ConfigError(
                 f"there is no scripted model {name!r}; choose one of {', '.join(sorted(PROGRAMS))}"
             )
-        module, _, function = PROGRAMS[name].partition(":")
-        program = cast(Program, getattr(importlib.import_module(module), function))
+        program: Program = load(PROGRAMS[name], f"the model {config.name}")
         return cls(config.name, program, config.context_window)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:

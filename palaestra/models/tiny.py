@@ -97,7 +97,7 @@ def _architecture(config: TinyConfig, tokenizer: PreTrainedTokenizerFast) -> Qwe
         intermediate_size=config.feed_forward,
         num_hidden_layers=config.layers,
         num_attention_heads=config.heads,
-        num_key_value_heads=config.heads // 2,
+        num_key_value_heads=max(1, config.heads // 2),
         head_dim=config.hidden // config.heads,
         max_position_embeddings=config.window,
         tie_word_embeddings=True,

@@ -8,6 +8,7 @@ from typing import Literal
 
 import sqlalchemy as sql
 
+from palaestra.core.budget import Budget, Meter
 from palaestra.core.events import RunFinished, RunStarted, TrajectoryFinished
 from palaestra.core.record import Record
 from palaestra.core.usage import Role, Usage, add_by_role
@@ -60,6 +61,14 @@ def spent(store: RunStore) -> dict[Role, Usage]:
         store, sql.literal("judge"), ("judgement", "usage"), EVENTS.c.kind == "judgement-given"
     )
     return add_by_role(calls, judgements)
+
+
+def run_meter(store: RunStore, max_cost: float | None) -> Meter:
+    """The account of a whole run, which begins with what its earlier starts consumed."""
+    meter = Meter(Budget(turns=None, cost=max_cost), prefix="max_")
+    for role, usage in spent(store).items():
+        meter.charge(role, usage)
+    return meter
 
 
 def find_trajectory(store: RunStore, trajectory_id: str) -> TrajectoryFinished | None:

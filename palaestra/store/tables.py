@@ -1,4 +1,4 @@
-"""The database of a run. Types and statements are portable: SQLite now, PostgreSQL by URL."""
+"""The database of a run: one SQLite file, with types and statements that other databases have too."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from palaestra.core.errors import TrainingError
@@ -20,6 +22,8 @@ from palaestra.store.run_store import RunStore
 from palaestra.training.updater import Updater
 
 _STATE = "trainer.pt"
+DAMAGED = (SafetensorError, UnpicklingError, EOFError)
+"""What loading a damaged file may raise, beside the usual."""
 
 
 class Checkpoints:
@@ -66,8 +70,8 @@ def load_checkpoint(folder: Path, policy: HFModel, updater: Updater) -> None:
     try:
         weights = AutoModelForCausalLM.from_pretrained(folder, dtype=policy.module.dtype).state_dict()
         policy.module.load_state_dict(weights)
-        state = torch.load(folder / _STATE, map_location=policy.module.device, weights_only=True)
+        state = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
         updater.load_state_dict(state)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (*DAMAGED, OSError, RuntimeError, KeyError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
         raise TrainingError(f"cannot resume from {folder}: {reason}; start the training anew") from error

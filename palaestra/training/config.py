@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from palaestra.arena.judges.programmatic import ProgrammaticJudgeConfig
 from palaestra.arena.judges.registry import AnyJudgeConfig
@@ -22,9 +22,10 @@ class TrainConfig(VerbConfig):
     family: str = "trip"
     """Task family: where training tasks, held-out tasks and answers to imitate come from."""
     tasks: int = Field(default=4000, ge=1)
-    """Training tasks to draw from; they are walked through again when all have been seen."""
-    policy: ModelConfig = ModelConfig(name="tiny/trip", concurrency=256)
-    """hf/<folder or hub id>, or tiny/<name> for one made from nothing; `concurrency` is rows per batch."""
+    """Training tasks to draw from; they are walked through again when all have been seen. `limit` caps these
+    and the evaluation's, each."""
+    policy: ModelConfig
+    """hf/<folder or hub id>, or tiny/<any name> for a small one made from nothing."""
     tiny: TinyConfig = TinyConfig()
     """Architecture of a tiny policy."""
     warm_start: WarmStartConfig = WarmStartConfig()
@@ -43,3 +44,17 @@ class TrainConfig(VerbConfig):
     """Steps; the last step is always kept."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """How many of the latest to keep."""
+
+    @field_validator("policy")
+    @classmethod
+    def _can_be_trained(cls, policy: ModelConfig) -> ModelConfig:
+        if not policy.name.startswith(("hf/", "tiny/")):
+            raise ValueError(
+                f"{policy.name} cannot be trained; give hf/<folder or hub id> or tiny/<any name>"
+            )
+        if policy.dtype not in ("auto", "float32"):
+            # Steps of a usual learning rate are below the resolution of 16-bit weights and would be lost.
+            raise ValueError(
+                f"training keeps its weights in float32, not {policy.dtype}; leave dtype at auto"
+            )
+        return policy

@@ -14,6 +14,7 @@ from palaestra.core.errors import JudgeError
 from palaestra.core.events import Sink, UpdateDone
 from palaestra.core.ranking import Ranking
 from palaestra.core.record import Record
+from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
 from palaestra.datasets.families import TaskFamily
 from palaestra.training.rollouts import Rollouts
@@ -34,16 +35,15 @@ class Evaluation:
 
     def __init__(
         self,
-        config: EvaluationConfig,
         family: TaskFamily,
+        tasks: Sequence[Task],
         seed: int,
         rollouts: Rollouts,
         arena: Tournament,
         emit: Sink,
     ) -> None:
-        self._every = config.every
         self._family = family
-        self._tasks = family.tasks(config.tasks, "held-out", seed)
+        self._tasks = tasks
         self._seed = seed
         self._rollouts = rollouts
         self._arena = arena
@@ -53,9 +53,6 @@ class Evaluation:
     async def draw_baseline(self) -> None:
         """Answer with the policy as it is now; later answers are compared with these."""
         self._baseline = await self._rollouts.singles(BASELINE, self._tasks)
-
-    def is_due(self, step: int) -> bool:
-        return self._every > 0 and step % self._every == 0
 
     async def run(self, step: int) -> None:
         """Judge the policy as it is after `step` updates; emit its win rate (a tie is half) and interval."""
@@ -78,6 +75,7 @@ class Evaluation:
             "win_rate_low": low,
             "win_rate_high": high,
             "judged": len(scores),
+            "left_out": len(groups) - len(scores),
             "utility": self._utility(answers),
             "start_utility": self._utility(self._baseline),
         }

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from palaestra.arena.group import Group, Unranked
 from palaestra.arena.tournament import Tournament
-from palaestra.core.errors import JudgeError
+from palaestra.core.errors import BudgetExceeded, JudgeError, TrainingError
 from palaestra.core.events import Sink, UpdateDone
 from palaestra.core.ranking import Ranking
 from palaestra.core.trajectory import Trajectory
@@ -40,29 +40,44 @@ class Loop:
     emit: Sink
 
     async def run(self) -> None:
-        """Train from the last checkpoint, or from the start, to the last step."""
+        """Train from the last checkpoint, or from the start, to the last step.
+
+        Raises:
+            BudgetExceeded: a limit is used up; the policy as it is by then has its checkpoint.
+        """
         await self.evaluation.draw_baseline()
         last = self.config.steps
         for step in range(self.checkpoints.restore(self.policy, self.updater) + 1, last + 1):
-            self.emit(UpdateDone(step=step, phase="train", metrics=await self._step(step)))
-            if self.evaluation.is_due(step) and step < last:
+            try:
+                metrics = await self._step(step)
+            except BudgetExceeded:
+                self.checkpoints.save(step - 1, self.policy, self.updater)
+                raise
+            self.emit(UpdateDone(step=step, phase="train", metrics=metrics))
+            if self.evaluation_is_due(step):
                 await self.evaluation.run(step)
             if step % self.config.checkpoint_every == 0 or step == last:
                 self.checkpoints.save(step, self.policy, self.updater)
         await self.evaluation.run(last)
 
+    def evaluation_is_due(self, step: int) -> bool:
+        """The last step's is run in any case, after the loop."""
+        every = self.config.evaluation.every
+        return every > 0 and step % every == 0 and step < self.config.steps
+
     async def _step(self, step: int) -> dict[str, float]:
         """One batch of tasks from rollouts to update; returns what is to be logged."""
-        tasks = {f"step-{step}/{task.id}": task for task in self.sampler.batch(step)}
+        tasks = {f"step-{step}/{place}": task for place, task in enumerate(self.sampler.batch(step))}
         started = time.monotonic()
-        groups = await self.rollouts.groups(tasks)
+        groups = trainable(await self.rollouts.groups(tasks))
         drawn = time.monotonic()
         rankings = await self.arena.play(
             Group.of(group, tasks[group], contestants, self.config.topology, self.config.seed)
             for group, contestants in groups.items()
         )
         judged = time.monotonic()
-        metrics = self.updater.update(to_samples(groups, rankings), self.config.minibatches)
+        samples = to_samples(groups, rankings, self.config.rollout.greedy_anchor)
+        metrics = self.updater.update(samples, self.config.minibatches)
         updated = time.monotonic()
         return metrics | {
             "utility": fmean(
@@ -70,15 +85,32 @@ class Loop:
                 for group, contestants in groups.items()
                 for trajectory in contestants
             ),
-            "unranked": sum(isinstance(result, Unranked) for result in rankings.values()),
+            "left_out": len(tasks) - sum(isinstance(result, Ranking) for result in rankings.values()),
             "seconds_rollout": drawn - started,
             "seconds_judge": judged - drawn,
             "seconds_update": updated - judged,
         }
 
 
+def trainable(groups: Mapping[str, list[Trajectory]]) -> dict[str, list[Trajectory]]:
+    """The groups in which every rollout came to an answer whose tokens are known.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    whole = {
+        group: members for group, members in groups.items() if all(each.trace is not None for each in members)
+    }
+    if not whole:
+        reasons = {each.reason for members in groups.values() for each in members if each.reason}
+        raise TrainingError(f"no group of rollouts is whole: {'; '.join(sorted(reasons)[:3])}")
+    return whole
+
+
 def to_samples(
-    groups: Mapping[str, Sequence[Trajectory]], rankings: Mapping[str, Ranking | Unranked]
+    groups: Mapping[str, Sequence[Trajectory]],
+    rankings: Mapping[str, Ranking | Unranked],
+    greedy_anchor: bool,
 ) -> list[Sample]:
     """Each trajectory of a ranked group with its rank advantage. Groups without a ranking teach nothing.
 
@@ -92,10 +124,10 @@ def to_samples(
         if isinstance(result, Unranked):
             failures.add(result.reason)
             continue
-        advantages = rank_advantages([result.ranks[trajectory.id] for trajectory in contestants])
-        for trajectory, advantage in zip(contestants, advantages.tolist(), strict=True):
-            assert trajectory.trace is not None, "a trainable policy always tells its tokens"
-            samples.append(Sample(trajectory.trace, advantage))
+        advantages = rank_advantages([result.ranks[trajectory.id] for trajectory in contestants]).tolist()
+        for place, (trajectory, advantage) in enumerate(zip(contestants, advantages, strict=True)):
+            assert trajectory.trace is not None
+            samples.append(Sample(trajectory.trace, advantage, sampled=place > 0 or not greedy_anchor))
     if not samples:
         raise JudgeError(
             f"the judge ranked none of {len(groups)} groups ({'; '.join(sorted(failures))}); check it"

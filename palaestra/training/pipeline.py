@@ -6,14 +6,15 @@ import copy
 
 from palaestra.arena.judges.registry import open_judge
 from palaestra.arena.tournament import Tournament
-from palaestra.core.budget import Budget, Meter
 from palaestra.core.errors import BudgetExceeded
-from palaestra.core.events import JudgementGiven, RankingMade, RunFinished, Sink, TrajectoryFinished
+from palaestra.core.events import RunFinished, Sink, UpdateDone
 from palaestra.datasets.families import family
+from palaestra.models.hf import HFModel
 from palaestra.store.run_store import RunStore
-from palaestra.store.runs import spent
+from palaestra.store.runs import run_meter
 from palaestra.training.checkpoint import Checkpoints
 from palaestra.training.config import TrainConfig
+from palaestra.training.earlier import Earlier
 from palaestra.training.evaluation import Evaluation
 from palaestra.training.loop import Loop
 from palaestra.training.objectives.arena_rl import ArenaRL
@@ -34,49 +35,74 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
         PalaestraError: the policy cannot be built or updated, or the judge does not answer.
     """
     tasks = family(config.family)
+    earlier = Earlier(store)
+    emit = earlier.without_repeats(emit)
     policy = await starting_policy(config, tasks, store.folder / START, emit)
-    objective = ArenaRL(config.objective)
-    meter = Meter(Budget(turns=None, cost=config.max_cost))
-    for role, usage in spent(store).items():
-        meter.charge(role, usage)
-    known = {event.trajectory.id: event.trajectory for event in store.events(TrajectoryFinished)}
-    rollouts = Rollouts(policy, config.rollout, config.seed, emit, known)
+    rollouts = Rollouts(
+        policy, config.rollout, config.seed, emit, known=earlier.trajectories(), announced=earlier.tasks()
+    )
     async with open_judge(config.judge, config.seed, store.cache) as judge:
         arena = Tournament(
             judge,
             config.tournament,
             concurrency=config.concurrency,
-            meter=meter,
+            meter=run_meter(store, config.max_cost),
             emit=emit,
-            known=[*store.events(JudgementGiven), *store.events(RankingMade)],
+            known=earlier.judgements(),
         )
         loop = Loop(
             config=config,
             family=tasks,
             policy=policy,
             sampler=TaskSampler(
-                tasks.tasks(config.limit or config.tasks, "train", config.seed),
+                tasks.tasks(_at_most(config.limit, config.tasks), "train", config.seed),
                 config.rollout.tasks_per_step,
                 config.seed,
             ),
             rollouts=rollouts,
             arena=arena,
-            updater=Updater(
-                policy.module,
-                objective,
-                config.optimizer,
-                steps=config.steps * config.minibatches,
-                temperature=config.rollout.temperature,
-                reference=copy.deepcopy(policy.module) if "reference" in objective.needs else None,
+            updater=_updater(config, policy),
+            evaluation=Evaluation(
+                tasks,
+                tasks.tasks(_at_most(config.limit, config.evaluation.tasks), "held-out", config.seed),
+                config.seed,
+                rollouts,
+                arena,
+                emit,
             ),
-            evaluation=Evaluation(config.evaluation, tasks, config.seed, rollouts, arena, emit),
             checkpoints=Checkpoints(store, config.keep_checkpoints, emit),
             emit=emit,
         )
         try:
             await loop.run()
         except BudgetExceeded as limit:
-            return RunFinished(status="limit", reason=f"max_cost: {limit}")
+            return RunFinished(status="limit", reason=str(limit))
         finally:
             await policy.close()
+    return _finished(store)
+
+
+def _updater(config: TrainConfig, policy: HFModel) -> Updater:
+    objective = ArenaRL(config.objective)
+    return Updater(
+        policy.module,
+        objective,
+        config.optimizer,
+        steps=config.steps * config.minibatches,
+        temperature=config.rollout.temperature,
+        reference=copy.deepcopy(policy.module) if "reference" in objective.needs else None,
+    )
+
+
+def _finished(store: RunStore) -> RunFinished:
+    """`failures` where a group of rollouts or an evaluation task got no ranking."""
+    left_out = sum(update.metrics.get("left_out", 0) for update in store.events(UpdateDone))
+    if left_out:
+        return RunFinished(
+            status="failures", reason=f"{left_out:.0f} groups got no ranking and were left out"
+        )
     return RunFinished(status="done")
+
+
+def _at_most(limit: int | None, wanted: int) -> int:
+    return wanted if limit is None else min(limit, wanted)

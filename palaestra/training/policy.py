@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from palaestra.core.events import Sink, UpdateDone
@@ -17,23 +18,37 @@ START = "start"
 
 
 async def starting_policy(config: TrainConfig, family: TaskFamily, folder: Path, emit: Sink) -> HFModel:
-    """The policy after its warm start, from `folder` if an earlier start of the run has put it there."""
-    if folder.exists():
-        return HFModel.from_config(config.policy.model_copy(update={"name": f"hf/{folder}"}))
+    """The policy before the first update.
+
+    One that is made or warm-started here is written to `folder` and read back, so that it is the same to the
+    last bit when a resumed run reads it.
+    """
+    made_here = config.policy.name.startswith("tiny/") or config.warm_start.steps > 0
+    if made_here and not folder.exists():
+        await _make(config, family, folder, emit)
+    source = f"hf/{folder}" if made_here else config.policy.name
+    policy = HFModel.from_config(config.policy.model_copy(update={"name": source, "dtype": "float32"}))
+    policy.name = config.policy.name
+    return policy
+
+
+async def _make(config: TrainConfig, family: TaskFamily, folder: Path, emit: Sink) -> None:
     examples = family.examples(config.warm_start.examples, seed=config.seed)
     policy = _untrained(config, examples)
-    updates = warm_start(policy, examples, config.warm_start, config.rollout.show_context, config.seed)
-    for step, metrics in enumerate(updates, start=1):
-        emit(UpdateDone(step=step, phase="warm-start", metrics=metrics))
-        await asyncio.sleep(0)  # lets an interrupt in between two steps
+    if config.warm_start.steps:
+        updates = warm_start(policy, examples, config.warm_start, config.rollout.show_context, config.seed)
+        for step, metrics in enumerate(updates, start=1):
+            emit(UpdateDone(step=step, phase="warm-start", metrics=metrics))
+            await asyncio.sleep(0)  # lets an interrupt in between two steps
+    await policy.close()
     partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
     policy.save(partial)
     partial.rename(folder)
-    return policy
 
 
 def _untrained(config: TrainConfig, examples: list[Example]) -> HFModel:
     if not config.policy.name.startswith("tiny/"):
-        return HFModel.from_config(config.policy)
+        return HFModel.from_config(config.policy.model_copy(update={"dtype": "float32"}))
     corpus = [text for task, answer in examples for text in (task.prompt, answer)]
     return TinyModel.build(config.policy.name, corpus, config.tiny, config.policy.device, config.seed)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
 
-from palaestra.core.chat import Message, Sampling
+from palaestra.core.chat import Completion, Message, Sampling
+from palaestra.core.errors import ContextTooLong
 from palaestra.core.events import CallMade, Sink, TaskLoaded, TrajectoryFinished
 from palaestra.core.record import Record, derive_seed
 from palaestra.core.task import Task
@@ -40,17 +41,28 @@ class Draw(NamedTuple):
 
 
 class Rollouts:
-    """Draws from one policy. What the run's store already knows, by trajectory id, is not drawn again."""
+    """Draws from one policy.
+
+    What is already `known`, by trajectory id, is not taken anew. A batch that is known in part was cut off
+    by a kill: it is drawn once more as a whole, because the last bits of a row depend on the rows beside it.
+    """
 
     def __init__(
-        self, policy: Model, config: RolloutConfig, seed: int, emit: Sink, known: Mapping[str, Trajectory]
+        self,
+        policy: Model,
+        config: RolloutConfig,
+        seed: int,
+        emit: Sink,
+        known: Mapping[str, Trajectory],
+        announced: Collection[str] = (),
     ) -> None:
+        """`announced` are the ids of tasks that were emitted before."""
         self._policy = policy
         self._config = config
         self._seed = seed
         self._emit = emit
         self._known = known
-        self._announced = {trajectory.task_id for trajectory in known.values()}
+        self._announced = set(announced)
 
     async def groups(self, tasks: Mapping[str, Task]) -> dict[str, list[Trajectory]]:
         """A group of trajectories for each task, by the id given to the group, all drawn at the same time."""
@@ -73,54 +85,71 @@ class Rollouts:
         return 0.0 if index == 0 and self._config.greedy_anchor else self._config.temperature
 
     async def _draw_all(self, draws: Sequence[Draw]) -> list[Trajectory]:
-        return await asyncio.gather(*(self._draw(draw) for draw in draws))
+        if any(draw.id not in self._known for draw in draws):
+            drawn = await asyncio.gather(*(self._draw(draw) for draw in draws))
+        else:
+            drawn = [self._known[draw.id] for draw in draws]
+        return [self._known.get(trajectory.id, trajectory) for trajectory in drawn]
 
     async def _draw(self, draw: Draw) -> Trajectory:
-        if draw.id in self._known:
-            return self._known[draw.id]
-        if draw.task.id not in self._announced:
-            self._announced.add(draw.task.id)
-            self._emit(TaskLoaded(task=draw.task))
         started = time.monotonic()
         sampling = Sampling(
             temperature=draw.temperature,
             max_tokens=self._config.max_tokens,
             seed=derive_seed(self._seed, draw.id),
         )
-        completion = await self._policy.generate(conversation(draw.task, self._config.show_context), sampling)
-        self._emit(
-            CallMade(
-                trajectory_id=draw.id,
-                role="policy",
-                model=self._policy.name,
-                usage=completion.usage,
-                cached=completion.cached,
+        messages = conversation(draw.task, self._config.show_context)
+        try:
+            completion = await self._policy.generate(messages, sampling)
+        except ContextTooLong as error:
+            trajectory = Trajectory(
+                id=draw.id,
+                task_id=draw.task.id,
+                agent=self._policy.name,
+                status="error",
+                reason=str(error),
+                answer="",
             )
-        )
+        else:
+            trajectory = self._trajectory(draw, completion, time.monotonic() - started)
+        self._write(draw, trajectory)
+        return trajectory
+
+    def _trajectory(self, draw: Draw, completion: Completion, seconds: float) -> Trajectory:
         finished = completion.finish_reason == "stop"
         answer = completion.text.strip()
-        seconds = time.monotonic() - started
-        trajectory = Trajectory(
+        step = Step(
+            thought="",
+            actions=(Action(kind="answer", content=answer),),
+            usage=completion.usage,
+            seconds=seconds,
+        )
+        return Trajectory(
             id=draw.id,
             task_id=draw.task.id,
             agent=self._policy.name,
             status="finished" if finished else "limit",
             reason="" if finished else f"rollout.max_tokens={self._config.max_tokens} is used up",
             answer=answer,
-            steps=(
-                Step(
-                    thought="",
-                    actions=(Action(kind="answer", content=answer),),
-                    usage=completion.usage,
-                    seconds=seconds,
-                ),
-            ),
+            steps=(step,),
             usage={"policy": completion.usage},
             seconds=seconds,
             trace=completion.trace,
         )
+
+    def _write(self, draw: Draw, trajectory: Trajectory) -> None:
+        if draw.id in self._known:
+            return
+        if draw.task.id not in self._announced:
+            self._announced.add(draw.task.id)
+            self._emit(TaskLoaded(task=draw.task))
+        for usage in trajectory.usage.values():
+            self._emit(
+                CallMade(
+                    trajectory_id=draw.id, role="policy", model=self._policy.name, usage=usage, cached=False
+                )
+            )
         self._emit(TrajectoryFinished(group=draw.group, trajectory=trajectory))
-        return trajectory
 
 
 def conversation(task: Task, show_context: bool) -> list[Message]:

@@ -36,6 +36,12 @@ class OptimizerConfig(Record):
 class Sample(NamedTuple):
     trace: TokenTrace
     advantage: float
+    sampled: bool = True
+    """False for a greedy one, whose trace tells log-probabilities of another temperature."""
+
+
+MOST_GAP = 0.1
+"""Nats, on average over a batch, by which sampler and trainer may differ on the tokens that were sampled."""
 
 
 class Updater:
@@ -69,21 +75,26 @@ class Updater:
         self._optimizer = torch.optim.AdamW(
             module.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
-        self._scheduler = get_scheduler(config.schedule, self._optimizer, config.warmup_steps, steps)
+        schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
+        self._scheduler = get_scheduler(schedule, self._optimizer, config.warmup_steps, steps)
 
     def update(self, samples: Sequence[Sample], minibatches: int = 1) -> dict[str, float]:
         """One pass over `samples` in `minibatches` optimizer steps.
 
         Returns the token means of the objective's metrics, the gradient norm and the gap between the
-        sampler's log-probabilities and the trainer's own, from which the ratio is computed.
+        sampler's log-probabilities and the trainer's own, from which the ratio is computed. The learning
+        rate is that of the first step.
+
+        Raises:
+            TrainingError: a gradient is not finite, or sampler and trainer do not agree on the policy.
         """
         metrics: dict[str, float] = defaultdict(float)
+        metrics["learning_rate"] = self._scheduler.get_last_lr()[0]
         old = self._old_log_probs(samples, metrics) if "old" in self._objective.needs else None
         size = math.ceil(len(samples) / minibatches)
         for start in range(0, len(samples), size):
             part = slice(start, start + size)
             self._step(samples[part], old and old[part], metrics, weight=len(samples[part]) / len(samples))
-        metrics["learning_rate"] = self._scheduler.get_last_lr()[0]
         return dict(metrics)
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,7 +112,6 @@ class Updater:
         weight: float,
     ) -> None:
         tokens = sum(sum(sample.trace.mask) for sample in samples)
-        self._optimizer.zero_grad(set_to_none=True)
         for rows in self._passes(samples):
             batch = self._token_batch([samples[row] for row in rows], old and [old[row] for row in rows])
             loss_NT, observed = self._objective(batch)
@@ -116,6 +126,7 @@ class Updater:
             )
         metrics["gradient_norm"] += weight * float(norm)
         self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)  # rollouts need the memory
         self._scheduler.step()
 
     def _token_batch(self, samples: Sequence[Sample], old: Sequence[Tensor] | None) -> TokenBatch:
@@ -142,19 +153,15 @@ class Updater:
     def _old_log_probs(self, samples: Sequence[Sample], metrics: dict[str, float]) -> list[Tensor]:
         """The trainer's log-probabilities before the first step: generated tokens, one tensor per sample."""
         old: dict[int, Tensor] = {}
-        gaps = []
         for rows in self._passes(samples):
             part = [samples[row] for row in rows]
             ids_NT, attention_NT, mask_NT = self._collate(part)
             log_prob_M = token_statistics(
                 self.module, ids_NT, attention_NT, mask_NT, self._temperature
             ).log_prob_M
-            sampled_M = torch.tensor([value for sample in part for value in _generated(sample.trace)])
-            gaps.append((log_prob_M - sampled_M.to(log_prob_M)).abs())
             lengths = [sum(sample.trace.mask) for sample in part]
             old.update(zip(rows, log_prob_M.split(lengths), strict=True))
-        gap_M = torch.cat(gaps)
-        metrics["sampler_gap_mean"], metrics["sampler_gap_max"] = float(gap_M.mean()), float(gap_M.max())
+        metrics |= _sampler_gap([(sample, old[row]) for row, sample in enumerate(samples) if sample.sampled])
         return [old[row] for row in range(len(samples))]
 
     def _passes(self, samples: Sequence[Sample]) -> Iterator[list[int]]:
@@ -171,13 +178,27 @@ class Updater:
         shape = (len(samples), width)
         ids_NT, attention_NT = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
         mask_NT = torch.zeros(shape, dtype=torch.bool)
-        for row, (trace, _) in enumerate(samples):
+        for row, (trace, *_) in enumerate(samples):
             length = len(trace.ids)
             ids_NT[row, :length] = torch.tensor(trace.ids)
             attention_NT[row, :length] = 1
             mask_NT[row, :length] = torch.tensor(trace.mask)
         device = self.module.device
         return ids_NT.to(device), attention_NT.to(device), mask_NT.to(device)
+
+
+def _sampler_gap(rows: Sequence[tuple[Sample, Tensor]]) -> dict[str, float]:
+    """How far the sampler's log-probabilities are from the trainer's, on the same tokens."""
+    if not rows:
+        return {}
+    sampled_M = torch.tensor([value for sample, _ in rows for value in _generated(sample.trace)])
+    gap_M = (torch.cat([log_probs for _, log_probs in rows]).cpu() - sampled_M).abs()
+    if not gap_M.mean() <= MOST_GAP:
+        raise TrainingError(
+            f"sampler and trainer differ by {gap_M.mean():.3f} nats per token: this model does more than "
+            "hidden states and an output head; train another model"
+        )
+    return {"sampler_gap_mean": float(gap_M.mean()), "sampler_gap_max": float(gap_M.max())}
 
 
 def _generated(trace: TokenTrace) -> list[float]:

@@ -143,7 +143,8 @@ class Slow:
 def test_batched_sub_calls_run_at_once_and_answer_in_order(stage: Any) -> None:
     code = "import time\nstarted = time.time()\n"
     code += "assert llm_query_batched([str(n) for n in range(200)]) == [str(n) for n in range(200)]\n"
-    trajectory = stage.play(AGENT, [cell(code + "FINAL(time.time() - started)")], sub=Slow())
+    agent = RLMAgent(RLMConfig(parallel=200))
+    trajectory = stage.play(agent, [cell(code + "FINAL(time.time() - started)")], sub=Slow())
     assert 0.1 < float(trajectory.answer) < 1.0
 
 

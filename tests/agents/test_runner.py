@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 
 from palaestra.agents.react import ReactConfig
+from palaestra.agents.rlm import RLMConfig
 from palaestra.agents.runner import RunConfig, run
 from palaestra.core.budget import Budget
 from palaestra.core.chat import Message, Sampling
@@ -20,10 +22,10 @@ from palaestra.core.errors import (
     ModelUnreachable,
     UnknownModel,
 )
-from palaestra.core.events import CallMade, RunFinished, TaskLoaded, TrajectoryFinished
+from palaestra.core.events import CallMade, RunFinished, StepTaken, TaskLoaded, TrajectoryFinished
 from palaestra.datasets.source import DataSource
 from palaestra.models.config import ModelConfig
-from palaestra.models.scripted import ScriptedModel
+from palaestra.models.scripted import Program, ScriptedModel
 from palaestra.models.server import ModelServer
 from palaestra.store.run_store import RunStore
 
@@ -76,6 +78,7 @@ def test_a_failed_trajectory_is_recorded_and_the_others_go_on(tmp_path: Path, se
     assert finished.status == "failures"
     assert finished.reason.startswith("1 trajectories ended with an error, such as t0#0: ContextTooLong")
     assert answers(store) == {"t0#0": "", "t1#0": "b", "t2#0": "c"}
+    assert asyncio.run(run(config, store, store.write)).reason == finished.reason
 
 
 def test_what_is_finished_is_not_run_again(tmp_path: Path, serve: Serve) -> None:
@@ -136,13 +139,86 @@ def test_no_trajectory_is_started_when_the_money_is_used_up(tmp_path: Path, serv
     store, finished = start(config, tmp_path)
     cost = sum(event.usage.cost or 0 for event in store.events(CallMade))
     assert finished.status == "limit"
-    assert finished.reason.startswith("max_cost=0.002 USD is used up")
+    assert finished.reason.startswith("max_cost=0.002 USD is used up (0.00")
+    assert finished.reason.endswith(f" spent); {8 - len(answers(store))} trajectories are left")
     assert 0.002 <= cost < 0.004
     assert 1 <= len(answers(store)) < 8
     more = RunStore.open(store.folder)
     richer = config.model_copy(update={"max_cost": 1.0})
     assert asyncio.run(run(richer, more, more.write)).status == "done"
     assert len(answers(more)) == len(list(more.events(CallMade))) == 8
+
+
+def ponder(messages: Sequence[Message], sampling: Sampling) -> str:
+    """A ReAct agent's model that answers in its tenth turn."""
+    turn = sum(message.role == "assistant" for message in messages)
+    return "Action: finish[at last]" if turn == 9 else f"Action: ponder[{turn}]"
+
+
+def delegate(messages: Sequence[Message], sampling: Sampling) -> str:
+    """Both models of an RLM: the root asks a hundred questions and answers, whatever came back."""
+    if messages[0].role == "system":
+        ask = "replies = llm_query_batched([str(number) for number in range(100)])"
+        return f"```repl\n{ask}\nFINAL(sum('failed' not in reply for reply in replies))\n```"
+    return "word " * 800
+
+
+@pytest.mark.parametrize(
+    ("agent", "program", "max_cost", "concurrency", "in_flight", "answer", "calls"),
+    [
+        (ReactConfig(), ponder, 0.01, 3, 3, "at last", 10),
+        (RLMConfig(parallel=4), delegate, 0.03, 2, 8, "100", 101),
+    ],
+)
+def test_the_limit_of_a_run_stops_trajectories_under_way_and_more_money_brings_them_to_their_end(
+    tmp_path: Path,
+    serve: Serve,
+    agent: ReactConfig | RLMConfig,
+    program: Program,
+    max_cost: float,
+    concurrency: int,
+    in_flight: int,
+    answer: str,
+    calls: int,
+) -> None:
+    address = serve(ModelServer(ScriptedModel("gpt-4o", program)).app())
+    config = RunConfig(
+        agent=agent,
+        model=ModelConfig(name="openai/gpt-4o", api_base=f"{address}/v1"),
+        tasks=tasks(tmp_path, *"abc"),
+        concurrency=concurrency,
+    )
+    store = RunStore.create(tmp_path / "runs", "run", config)
+    for limit in (max_cost, 1.3 * max_cost):
+        limited = config.model_copy(update={"max_cost": limit})
+        finished = asyncio.run(run(limited, store, store.write))
+        costs = [event.usage.cost or 0 for event in store.events(CallMade) if not event.cached]
+        assert finished.status == "limit"
+        assert finished.reason.endswith("3 trajectories are left")
+        assert limit <= sum(costs) < limit + in_flight * max(costs)
+        assert answers(store) == {}
+    assert any(store.events(StepTaken))
+    richer = config.model_copy(update={"max_cost": 10.0})
+    assert asyncio.run(run(richer, store, store.write)).status == "done"
+    assert answers(store) == {f"t{n}#0": answer for n in range(3)}
+    assert httpx.get(f"{address}/stats").json()["requests"] == 3 * calls
+    assert sum(not event.cached for event in store.events(CallMade)) == 3 * calls
+
+
+def test_a_trajectory_that_used_up_its_own_budget_is_final(tmp_path: Path, serve: Serve) -> None:
+    address = serve(ModelServer(ScriptedModel("gpt-4o", ponder)).app())
+    config = RunConfig(
+        agent=ReactConfig(),
+        model=ModelConfig(name="openai/gpt-4o", api_base=f"{address}/v1"),
+        tasks=tasks(tmp_path, *"ab"),
+        budget=Budget(cost=0.001),
+        max_cost=10,
+    )
+    store, finished = start(config, tmp_path)
+    assert finished.status == "done"
+    for event in store.events(TrajectoryFinished):
+        assert event.trajectory.status == "limit"
+        assert event.trajectory.reason.startswith("budget.cost=0.001 USD is used up")
 
 
 def test_a_cancelled_run_keeps_what_is_finished_and_goes_on(tmp_path: Path, serve: Serve) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
 from palaestra.arena.judging import JudgeConfig, judge, system_names
 from palaestra.arena.leaderboard import rank_systems
@@ -23,7 +25,12 @@ from palaestra.core.events import (
 )
 from palaestra.datasets.families import family
 from palaestra.datasets.source import AnswerSource
+from palaestra.models.programs.judge import judge as ballot
+from palaestra.models.scripted import ScriptedModel
+from palaestra.models.server import ModelServer
 from palaestra.store.run_store import RunStore
+
+Serve = Callable[[Starlette], str]
 
 PROMPTS = [f"Plan walk {n} with a museum, a garden and a cheap dinner." for n in range(6)]
 PLANS = {
@@ -98,18 +105,28 @@ def test_prompts_with_one_answer_are_kept_but_not_judged(files: dict[str, str], 
 
 
 def test_a_limit_on_cost_ends_the_run_and_a_higher_one_lets_it_go_on(
-    files: dict[str, str], tmp_path: Path
+    files: dict[str, str], tmp_path: Path, serve: Serve
 ) -> None:
     systems = [files["good"], files["fair"]]
-    config = configured(systems=systems, judge="scripted/judge", max_cost=0)
+    address = serve(ModelServer(ScriptedModel("gpt-4o", ballot)).app())
+    model = {"name": "openai/gpt-4o", "api_base": f"{address}/v1"}
+    config = configured(systems=systems, judge={"model": model}, max_cost=0, concurrency=2)
     store, finished = start(tmp_path, config)
     assert finished.status == "limit"
-    assert "max_cost" in finished.reason
-    assert next(store.events(JudgementGiven), None) is None
+    assert finished.reason.startswith("max_cost=0 USD is used up (0.00")
+    assert 1 <= sum(1 for _ in store.events(JudgementGiven)) <= 2
     higher = config.model_copy(update={"max_cost": 1.0})
     finished, written = carry_out(store, higher)
     assert finished.status == "done"
     assert {event.kind for event in written} == {"judgement-given", "ranking-made"}
+    assert sum(1 for _ in store.events(JudgementGiven)) == httpx.get(f"{address}/stats").json()["calls"] == 12
+    store.close()
+
+
+def test_a_judge_that_is_free_needs_no_money(files: dict[str, str], tmp_path: Path) -> None:
+    config = configured(systems=[files["good"], files["fair"]], judge="scripted/judge", max_cost=0)
+    store, finished = start(tmp_path, config)
+    assert finished.status == "done"
     store.close()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from palaestra.core.events import RunFinished, TrajectoryFinished
 from palaestra.core.usage import total
@@ -108,6 +109,14 @@ def test_a_run_killed_in_the_middle_goes_on_without_asking_again(
     assert [(row["task_id"], row["answer"]) for row in answers] == [(f"t{n}", str(n)) for n in range(8)]
     # Four calls for a task, three for the one with nothing to read; two trajectories were under way.
     assert 31 <= asked <= 31 + 2
+
+
+def test_a_setting_is_replaced_by_a_bare_word_or_by_set(palaestra: Run) -> None:
+    words = ["run", "--model", "scripted/echo", "--ask", "x", "--dry-run"]
+    done = palaestra(*words, "--set", "budget.turns=3", "--set", "seed=5", "repeats=2")
+    assert done.returncode == 0, done.stderr
+    settings = yaml.safe_load(done.stdout)
+    assert (settings["budget"]["turns"], settings["seed"], settings["repeats"]) == (3, 5, 2)
 
 
 def test_ctrl_c_ends_the_run_cleanly_and_says_how_to_go_on(

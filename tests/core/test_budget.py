@@ -33,6 +33,32 @@ def test_the_next_call_is_refused_when_a_limit_is_used_up(budget: Budget, usage:
         meter.reserve()
 
 
+def test_a_limit_of_nothing_allows_what_is_free_and_no_second_call_that_is_not() -> None:
+    meter = Meter(Budget(cost=0))
+    for usage in (Usage(calls=1, tokens_in=9), Usage(calls=1, tokens_in=9), Usage(calls=1, cost=0.01)):
+        meter.reserve()
+        meter.charge("judge", usage)
+    with pytest.raises(BudgetExceeded, match=r"budget\.cost=0 USD is used up \(0\.01 spent\)"):
+        meter.reserve()
+
+
+def test_the_meter_of_a_run_stops_all_its_trees_and_pays_for_no_answer_twice() -> None:
+    run = Meter(Budget(cost=0.5), prefix="max_")
+    first, second = (Meter(Budget(calls=2), within=run) for _ in range(2))
+    call = Usage(calls=1, cost=0.3)
+    for cached in (False, True):
+        first.reserve()
+        first.charge("policy", call, cached=cached)
+    assert (total(first.usage.values()).cost, total(run.usage.values()).cost) == (0.6, 0.3)
+    with pytest.raises(BudgetExceeded, match=r"budget\.calls=2"):
+        first.reserve()
+    second.reserve()
+    second.charge("sub", call)
+    with pytest.raises(BudgetExceeded, match=r"max_cost=0\.5 USD is used up \(0\.6 spent\)"):
+        second.reserve()
+    assert (first.cut_off, second.cut_off) == (False, True)
+
+
 def test_time_counts_from_the_start_of_the_root() -> None:
     now = 100.0
     meter = Meter(Budget(seconds=5), clock=lambda: now)

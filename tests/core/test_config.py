@@ -64,7 +64,7 @@ def test_a_bad_override_is_one_clear_line(overrides: list[str], message: str) ->
     [
         (b"seed: 1\nlimit: [1, 2\n", "line 3"),
         (b"- 1\n- 2\n", "holds a list; it must be a mapping"),
-        (b"\xff\xfe\x00", "cannot read"),
+        (b"\xff\xfe\x00", "no UTF-8 text"),
         (b"sead: 1\n", "did you mean 'seed'"),
     ],
 )

@@ -1,6 +1,7 @@
 """HFModel on a tiny Qwen3: batching, seeds, log-probabilities, limits."""
 
 import asyncio
+import json
 import math
 from pathlib import Path
 
@@ -94,6 +95,26 @@ def test_greedy_takes_the_most_likely_token(model: TinyModel) -> None:
         best = int(model.module(input_ids=torch.tensor([prompt])).logits[0, -1].argmax())
     assert completion.trace is not None
     assert completion.trace.ids[-1] == best
+
+
+def test_greedy_and_sampled_rows_share_a_batch(model: TinyModel) -> None:
+    sampling = [Sampling(temperature=each, max_tokens=10, seed=1) for each in (0, 0.5, 1.0)]
+    together = ask(model, ["plan"] * 3, sampling)
+    assert len({completion.usage.seconds for completion in together}) == 1
+    assert [each.text for each in together] == [ask(model, ["plan"], [one])[0].text for one in sampling]
+
+
+def test_the_checkpoints_own_defaults_of_generation_do_not_count(model: TinyModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    settings = tmp_path / "generation_config.json"
+    settings.write_text(
+        json.dumps(json.loads(settings.read_text()) | {"repetition_penalty": 5.0, "top_k": 2})
+    )
+    loaded = HFModel.from_config(ModelConfig(name=f"hf/{tmp_path}", device="cpu"))
+    sampling = [Sampling(max_tokens=20, seed=seed) for seed in range(4)]
+    assert [each.trace for each in ask(loaded, PROMPTS, sampling)] == [
+        each.trace for each in ask(model, PROMPTS, sampling)
+    ]
 
 
 def test_score_agrees_with_token_statistics(model: TinyModel) -> None:

@@ -20,7 +20,7 @@ from palaestra.core.usage import Role, Usage
 from palaestra.core.verdict import NoVerdict, Verdict
 from palaestra.store.lock import hold
 from palaestra.store.run_store import RunStore
-from palaestra.store.runs import find_runs, find_trajectory, spent, summarize
+from palaestra.store.runs import find_runs, find_trajectory, run_meter, spent, summarize
 
 CALL = Usage(calls=1, tokens_in=100, tokens_out=10, tokens_cached=40, cost=0.25, seconds=1.5)
 
@@ -56,6 +56,16 @@ def test_a_judge_that_asks_no_model_has_no_account(tmp_path: Path) -> None:
     store = RunStore.create(tmp_path, "judge", VerbConfig())
     store.write(judgement(Verdict.from_scores(1, 2)))
     assert spent(store) == {}
+
+
+def test_the_meter_of_a_run_begins_with_what_earlier_starts_consumed(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "run", VerbConfig())
+    store.write(call("sub", CALL))
+    store.write(call("sub", CALL, cached=True))
+    store.write(judgement(NoVerdict(reason="nonsense", usage=CALL)))
+    assert run_meter(store, None).usage == {"judge": CALL, "sub": CALL}
+    assert run_meter(store, 0.51).used_up == ""
+    assert run_meter(store, 0.5).used_up == "max_cost=0.5 USD is used up (0.5 spent)"
 
 
 def test_the_state_follows_the_last_start_and_end(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import yaml
 from safetensors.torch import load_file
 
 from palaestra.core.config import validate
-from palaestra.core.errors import JudgeError
-from palaestra.core.events import CheckpointSaved, JudgementGiven, RankingMade, TrajectoryFinished, UpdateDone
+from palaestra.core.errors import ConfigError, JudgeError, TrainingError
+from palaestra.core.events import JudgementGiven, RankingMade, TrajectoryFinished, UpdateDone
 from palaestra.store.run_store import RunStore
 from palaestra.training.config import TrainConfig
 from palaestra.training.pipeline import train
@@ -28,16 +28,16 @@ SETTINGS: dict[str, Any] = {
     "rollout": {
         "tasks_per_step": 4,
         "group_size": 4,
-        "temperature": 1.0,
+        "temperature": 0.8,
         "max_tokens": 40,
         "show_context": False,
     },
     "judge": "programmatic/trip",
-    "optimizer": {"learning_rate": 1e-3, "weight_decay": 0.0},
+    "optimizer": {"learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "cosine"},
     "objective": {"kl": 0.02},
     "minibatches": 2,
     "steps": 6,
-    "evaluation": {"tasks": 10},
+    "evaluation": {"tasks": 10, "every": 3},
     "checkpoint_every": 2,
 }
 
@@ -75,61 +75,62 @@ def only_run(out: Path) -> Path:
     return run
 
 
-def wait_for_updates(out: Path, count: int) -> Path:
-    for _ in range(600):
-        time.sleep(0.1)
-        if out.exists() and (out / "latest").exists():
+def wait_for_updates(out: Path, phase: str, count: int) -> Path:
+    for _ in range(1200):
+        time.sleep(0.05)
+        if (out / "latest").exists():
             store = RunStore.open(only_run(out))
-            updates = [update for update in store.events(UpdateDone) if update.phase == "train"]
+            updates = [update for update in store.events(UpdateDone) if update.phase == phase]
             store.close()
             if len(updates) >= count:
                 return only_run(out)
     raise AssertionError("no update came")
 
 
-def test_killed_and_resumed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    assert start_command(tmp_path, "whole").wait() == 0
-    whole = only_run(tmp_path / "whole")
-
-    killed = start_command(tmp_path, "killed")
-    run = wait_for_updates(tmp_path / "killed", 3)
-    os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+def facts(run: Path) -> tuple[list[object], list[object], list[object]]:
+    """What was judged, drawn and measured, in written order and without times."""
     store = RunStore.open(run)
-    before = list(store.events(JudgementGiven))
-    checkpoint = store.last(CheckpointSaved)
+    judged = [(each.group, each.first, each.second, each.attempt) for each in store.events(JudgementGiven)]
+    drawn = [event.trajectory.id for event in store.events(TrajectoryFinished)]
+    measured = [
+        (each.phase, each.step, {k: v for k, v in each.metrics.items() if not k.startswith("seconds")})
+        for each in store.events(UpdateDone)
+    ]
     store.close()
-    assert checkpoint is not None
-    assert checkpoint.step < SETTINGS["steps"]
+    return [*judged], [*drawn], [*measured]
 
-    assert (
-        subprocess.run(
-            [sys.executable, "-m", "palaestra", "resume", str(run), "--display", "none"]
-        ).returncode
-        == 0
-    )
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert start_command(folder, "runs").wait() == 0
+    return only_run(folder / "runs")
+
+
+@pytest.mark.parametrize(("phase", "count"), [("warm-start", 5), ("train", 1), ("evaluation", 1)])
+def test_killed_and_resumed_it_ends_with_the_same_bits(
+    whole: Path, tmp_path: Path, phase: str, count: int
+) -> None:
+    killed = start_command(tmp_path, "runs")
+    run = wait_for_updates(tmp_path / "runs", phase, count)
+    os.kill(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL, "it was over before it could be killed"
+    judged, drawn, _ = facts(run)
+
+    resume = [sys.executable, "-m", "palaestra", "resume", str(run), "--display", "none"]
+    assert subprocess.run(resume).returncode == 0
     assert same(weights(whole, "start"), weights(run, "start"))
     assert same(weights(whole, "checkpoints/step-000006"), weights(run, "checkpoints/step-000006"))
     assert not same(weights(run, "start"), weights(run, "checkpoints/step-000006"))
 
-    store, reference = RunStore.open(run), RunStore.open(whole)
-    after = [
-        (given.group, given.first, given.second, given.attempt) for given in store.events(JudgementGiven)
-    ]
-    expected = {
-        (given.group, given.first, given.second, given.attempt) for given in reference.events(JudgementGiven)
-    }
-    assert len(before) > 0
-    assert len(after) == len(set(after)), "a stored verdict was asked again"
-    assert set(after) == expected
-    trajectories = [event.trajectory.id for event in store.events(TrajectoryFinished)]
-    assert len(trajectories) == len(set(trajectories)), "a stored rollout was drawn again"
-    last, last_reference = store.last(UpdateDone), reference.last(UpdateDone)
-    assert last is not None
-    assert last_reference is not None
-    assert last.metrics == last_reference.metrics
-    store.close()
-    reference.close()
+    expected, resumed = facts(whole), facts(run)
+    assert (resumed[0][: len(judged)], resumed[1][: len(drawn)]) == (judged, drawn)
+    for found, wanted in zip(resumed[:2], expected[:2], strict=True):
+        assert len(found) == len(set(found)), "what was stored was asked or drawn again"
+        assert set(found) == set(wanted)
+    training = [each for each in resumed[2] if isinstance(each, tuple) and each[0] != "warm-start"]
+    assert training == [each for each in expected[2] if isinstance(each, tuple) and each[0] != "warm-start"]
 
 
 def test_it_learns_and_writes_what_it_did(tmp_path: Path) -> None:
@@ -162,3 +163,36 @@ def test_a_judge_without_verdicts_ends_the_run_with_one_line(tmp_path: Path) -> 
         asyncio.run(train(config, store, store.write))
     assert store.last(TrajectoryFinished) is not None
     store.close()
+
+
+def test_a_limit_caps_the_tasks_and_not_the_batch(tmp_path: Path) -> None:
+    config = settings(limit=2, steps=1, warm_start={"steps": 1, "examples": 10})
+    store = RunStore.create(tmp_path, "train", config)
+    assert asyncio.run(train(config, store, store.write)).status == "done"
+    trajectories = [event.trajectory for event in store.events(TrajectoryFinished) if event.group]
+    evaluation = store.last(UpdateDone)
+    store.close()
+    assert len(trajectories) == 4 * 4
+    assert len({trajectory.task_id for trajectory in trajectories}) == 2
+    assert evaluation is not None
+    assert evaluation.metrics["judged"] == 2
+
+
+def test_a_prompt_that_does_not_fit_is_recorded_and_told(tmp_path: Path) -> None:
+    rollout = SETTINGS["rollout"] | {"show_context": True}
+    config = settings(rollout=rollout, warm_start={"steps": 0, "examples": 10})
+    store = RunStore.create(tmp_path, "train", config)
+    with pytest.raises(TrainingError, match=r"no group of rollouts is whole: .*window of 192 tokens"):
+        asyncio.run(train(config, store, store.write))
+    statuses = {event.trajectory.status for event in store.events(TrajectoryFinished)}
+    store.close()
+    assert statuses == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [("openai/gpt-5", "cannot be trained"), ({"name": "hf/x", "dtype": "bfloat16"}, "weights in float32")],
+)
+def test_a_policy_that_cannot_be_trained_is_refused(policy: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings(policy=policy)

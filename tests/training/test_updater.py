@@ -1,11 +1,12 @@
 """The updater against plain PyTorch, and against itself with other splits."""
 
+import asyncio
 import copy
 
 import pytest
 import torch
 
-from palaestra.core.chat import TokenTrace
+from palaestra.core.chat import Completion, Message, Sampling, TokenTrace
 from palaestra.core.errors import TrainingError
 from palaestra.models.log_probs import token_statistics
 from palaestra.models.tiny import TinyModel
@@ -20,7 +21,8 @@ def sample(policy: TinyModel, prompt: str, answer: str, advantage: float) -> Sam
     before, after = policy.tokenizer.encode(prompt), policy.tokenizer.encode(answer)
     length = len(before) + len(after)
     mask = (False,) * len(before) + (True,) * len(after)
-    return Sample(TokenTrace(ids=(*before, *after), log_probs=(0.0,) * length, mask=mask), advantage)
+    trace = TokenTrace(ids=(*before, *after), log_probs=(0.0,) * length, mask=mask)
+    return Sample(trace, advantage, sampled=False)
 
 
 def samples(policy: TinyModel) -> list[Sample]:
@@ -90,3 +92,48 @@ def test_kl_is_zero_against_itself_and_grows_with_the_distance(policy: TinyModel
     second = updater.update(samples(policy))
     assert first["kl_to_reference"] == pytest.approx(0, abs=1e-6)
     assert second["kl_to_reference"] > 1e-4
+
+
+def test_the_gap_to_the_sampler_is_told_for_what_was_sampled(policy: TinyModel) -> None:
+    """At any temperature; a greedy answer, whose trace is of temperature 1, is left out."""
+
+    async def draw() -> list[Completion]:
+        asked = (Sampling(temperature=each, max_tokens=20, seed=3) for each in (0.6, 0.6, 0.0))
+        return await asyncio.gather(
+            *(policy.generate([Message(role="user", content="plan")], s) for s in asked)
+        )
+
+    completions = asyncio.run(draw())
+    batch = [Sample(each.trace, 1.0, sampled=n < 2) for n, each in enumerate(completions) if each.trace]
+    updater = Updater(policy.module, ArenaRL(ArenaRLConfig()), SETTINGS, steps=2, temperature=0.6)
+    assert updater.update(batch)["sampler_gap_max"] < 1e-4
+    other = Updater(policy.module, ArenaRL(ArenaRLConfig()), SETTINGS, steps=2, temperature=0.1)
+    with pytest.raises(TrainingError, match="sampler and trainer differ by"):
+        other.update(batch)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"), [("constant", [0, 0.5, 1, 1]), ("linear", [0, 0.5, 1, 0.5])]
+)
+def test_schedules_warm_up(policy: TinyModel, schedule: str, expected: list[float]) -> None:
+    settings = OptimizerConfig.model_validate({"learning_rate": 1.0, "schedule": schedule, "warmup_steps": 2})
+    updater = Updater(policy.module, SFT(), settings, steps=4)
+    rates = [updater.update(samples(policy))["learning_rate"] for _ in range(4)]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_gradient_is_clipped_to_its_norm(policy: TinyModel) -> None:
+    """With plain momentum-free AdamW steps a clipped gradient shows in the second moment."""
+    settings = SETTINGS.model_copy(update={"max_gradient_norm": 1e-3})
+    updater = Updater(policy.module, SFT(), settings, steps=1)
+    assert updater.update(samples(policy))["gradient_norm"] > 1e-3  # told before clipping
+    moments = [state["exp_avg"] for state in updater.state_dict()["optimizer"]["state"].values()]
+    norm = torch.cat([moment.flatten() for moment in moments]).norm() / (1 - SETTINGS.betas[0])
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_gradient_that_is_not_finite_ends_training(policy: TinyModel) -> None:
+    with torch.no_grad():
+        next(policy.module.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        Updater(policy.module, SFT(), SETTINGS, steps=1).update(samples(policy))

@@ -61,6 +61,7 @@ _NAMES = (
     "Lotus",
 )
 _BLOCKS = 3
+_PLACES = 24
 
 
 class City(NamedTuple):
@@ -84,10 +85,10 @@ class City(NamedTuple):
 
 
 @cache
-def build_city(seed: int = 0, places_per_category: int = 4) -> City:
+def build_city(seed: int = 0) -> City:
     """The city that `seed` names."""
     draw = random.Random(seed)
-    names = draw.sample(list(product(_NAMES, range(2))), k=places_per_category * len(PROFILES))
+    names = draw.sample(list(product(_NAMES, range(2))), k=_PLACES)
     districts = [(x, y) for x in range(_BLOCKS) for y in range(_BLOCKS)]
     places: dict[str, Place] = {}
     for index, (first, noun) in enumerate(names):

@@ -6,15 +6,16 @@ Open-ended: many plans are good and none is the right one, so plans are compared
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from functools import cache
 
+from palaestra.core.errors import ConfigError
 from palaestra.core.record import digest
 from palaestra.core.task import Dimension, Rubric, Task
 from palaestra.datasets.families import Example, Split
 from palaestra.datasets.trip.city import build_city
 from palaestra.datasets.trip.plan import parse_plan, render_plan
 from palaestra.datasets.trip.planner import hurried_plan
-from palaestra.datasets.trip.request import Request, draw_request
+from palaestra.datasets.trip.request import Request, all_requests
 from palaestra.datasets.trip.utility import Assessment, assess
 
 RUBRIC = Rubric(
@@ -46,8 +47,11 @@ class TripFamily:
         self._guide = self.city.guide()
 
     def tasks(self, count: int, split: Split, seed: int = 0) -> list[Task]:
-        requests = _distinct_requests(split, random.Random(f"trip {split} {seed}"))
-        return [self._task(next(requests)) for _ in range(count)]
+        requests = list(_requests(split))
+        if count > len(requests):
+            raise ConfigError(f"trip has {len(requests)} {split} tasks; {count} are asked for: ask for fewer")
+        random.Random(f"trip {split} {seed}").shuffle(requests)
+        return [self._task(request) for request in requests[:count]]
 
     def examples(self, count: int, seed: int = 0) -> list[Example]:
         draw = random.Random(f"trip plans {seed}")
@@ -73,15 +77,15 @@ class TripFamily:
         )
 
 
-def _distinct_requests(split: Split, draw: random.Random) -> Iterator[Request]:
-    """Requests of one split, each once. The split is a property of the request: a fifth is held out."""
-    seen: set[Request] = set()
-    while True:
-        request = draw_request(draw)
-        held_out = int(digest(request.model_dump(mode="json"))[:8], 16) % 5 == 0
-        if request not in seen and held_out == (split == "held-out"):
-            seen.add(request)
-            yield request
+@cache
+def _requests(split: Split) -> tuple[Request, ...]:
+    """All requests of one split. The split is a property of the request: a fifth is held out."""
+    by_digest = {digest(request.model_dump(mode="json")): request for request in all_requests()}
+    return tuple(
+        request
+        for name, request in by_digest.items()
+        if (int(name[:8], 16) % 5 == 0) == (split == "held-out")
+    )
 
 
 TRIP = TripFamily()

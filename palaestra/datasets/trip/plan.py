@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from palaestra.datasets.trip.city import clock
 
-_STOP = re.compile(r"^\W*(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)\W+(?P<place>\w.*?)\s*$", re.MULTILINE)
+_STOP = re.compile(
+    r"^[^\w\n]*(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)[^\w\n]+(?P<place>\w.*?)[ \t]*$", re.MULTILINE
+)
 
 
 class Stop(NamedTuple):

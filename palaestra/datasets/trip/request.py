@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from itertools import combinations, product
 
 from palaestra.core.record import Record
 from palaestra.datasets.trip.city import CATEGORIES, clock
@@ -38,14 +38,18 @@ class Request(Record):
         )
 
 
-def draw_request(draw: random.Random) -> Request:
-    party = draw.choice(list(PARTIES))
-    wishes = draw.sample(CATEGORIES, k=draw.choice((2, 3)))
-    return Request(
-        party=party,
-        start=60 * draw.choice((9, 10, 11)),
-        end=60 * draw.choice((17, 18, 19, 20)),
-        budget=PARTIES[party] * draw.choice((15, 20, 30, 40)),
-        wishes=tuple(sorted(wishes)),
-        pace=draw.choice(list(PACES)),
-    )
+def all_requests() -> list[Request]:
+    """Every request that there is, 20,160 of them."""
+    wishes = [pick for size in (2, 3) for pick in combinations(CATEGORIES, size)]
+    choices = product(PARTIES, (9, 10, 11), (17, 18, 19, 20), (15, 20, 30, 40), wishes, PACES)
+    return [
+        Request(
+            party=party,
+            start=60 * start,
+            end=60 * end,
+            budget=PARTIES[party] * each,
+            wishes=tuple(sorted(picked)),
+            pace=pace,
+        )
+        for party, start, end, each, picked, pace in choices
+    ]

@@ -48,3 +48,9 @@ def test_examples_are_plans_that_could_be_better() -> None:
 def test_an_unknown_family_is_named_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="unknown task family 'trips'; there are: trip"):
         family("trips")
+
+
+def test_more_tasks_than_there_are_is_told() -> None:
+    assert len({task.id for task in TRIP.tasks(3974, "held-out")}) == 3974
+    with pytest.raises(ConfigError, match="trip has 3974 held-out tasks; 3975 are asked for"):
+        TRIP.tasks(3975, "held-out")

@@ -68,3 +68,4 @@ def test_plans_survive_rendering_and_utilities_stay_in_range(stops: list[tuple[i
 def test_plans_are_read_out_of_prose() -> None:
     text = "Here is your day:\n\n- **10:00** Old Museum\n* 9:30 – East Park  \nEnjoy!"
     assert parse_plan(text) == [Stop(600, "Old Museum"), Stop(570, "East Park")]
+    assert parse_plan("10:00\n11:00 East Park") == [Stop(660, "East Park")]
