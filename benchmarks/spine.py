@@ -46,7 +46,7 @@ from palaestra.training.updater import OptimizerConfig, Sample, Updater
 RECIPE = Path(configs.__file__).with_name("trip-arenarl.yaml")
 RESULTS = Path(__file__).parent / "results" / "spine.json"
 ROWS = 128
-REPEATS = 5
+REPEATS = 9
 
 
 class SlowJudge:

@@ -10,6 +10,7 @@ from .core.chat import Completion as Completion
 from .core.chat import Message as Message
 from .core.chat import Sampling as Sampling
 from .core.errors import PalaestraError as PalaestraError
+from .core.events import TrajectoryFinished as TrajectoryFinished
 from .core.ranking import Ranking as Ranking
 from .core.ranking import Standing as Standing
 from .core.task import Dimension as Dimension

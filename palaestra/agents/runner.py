@@ -56,7 +56,7 @@ class RunConfig(VerbConfig):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.tasks is None) == (self.ask is None):
-            raise ValueError("give either tasks (a file) or ask (a question)")
+            raise ValueError("give either --tasks (a file) or --ask (a question), and not both")
         if self.context and self.ask is None:
             raise ValueError("context goes with ask; tasks from a file bring their own")
         return self

@@ -16,8 +16,8 @@ from palaestra.arena.topologies.single_elimination import SingleElimination
 from palaestra.cli.launch import Verb, carry_out
 from palaestra.cli.options import RUNS, Display, DisplayKind, Out
 from palaestra.cli.run import VERB as RUN
+from palaestra.cli.text import describe
 from palaestra.cli.train import VERB as TRAIN
-from palaestra.cli.train import describe
 from palaestra.core.config import VerbConfig, resolve
 from palaestra.core.events import JudgementGiven, TaskLoaded, TrajectoryFinished, UpdateDone
 from palaestra.datasets.documents import keep

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from palaestra.cli.folders import LATEST, RunFolder, find
+from palaestra.cli.judge import print_leaderboard
 from palaestra.cli.tally import name_counts
-from palaestra.cli.text import consumption, duration, one_line, print_table, print_usage, printable
+from palaestra.cli.text import consumption, describe, duration, one_line, print_table, print_usage, printable
 from palaestra.core.errors import StoreError
-from palaestra.core.events import RankingMade, TrajectoryFinished
+from palaestra.core.events import RankingMade, TrajectoryFinished, UpdateDone
 from palaestra.core.trajectory import Trajectory
 from palaestra.store.run_store import RunStore
 from palaestra.store.runs import find_trajectory, summarize
@@ -32,7 +33,8 @@ TrajectoryId = Annotated[
 def show(run: RunFolder = LATEST, trajectory: TrajectoryId = None) -> None:
     """Show what is in a run.
 
-    The overview has its settings, its state, what it consumed, and its first trajectories and rankings.
+    The overview has its settings, its state, what it consumed, its first trajectories and rankings,
+    and the results: leaderboard or win rates.
     """
     with closing(RunStore.open(find(run))) as store:
         if trajectory is None:
@@ -55,6 +57,17 @@ def _print_overview(store: RunStore) -> None:
     print_usage(summary.usage)
     _print_some(("id", "task", "status", "steps", "answer"), map(_overview, store.events(TrajectoryFinished)))
     _print_some(("group", "rank", "contestant", "score", "comparisons"), _standings(store))
+    _print_results(store)
+
+
+def _print_results(store: RunStore) -> None:
+    """What the verb itself prints when it is done."""
+    evaluations = [describe(update) for update in store.events(UpdateDone) if update.phase == "evaluation"]
+    if evaluations:
+        print("", *evaluations, sep="\n")
+    if store.verb == "judge" and store.last(RankingMade):
+        print()
+        print_leaderboard(store)
 
 
 def _print_some(columns: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from palaestra.core.events import UpdateDone
 from palaestra.core.usage import Role, Usage
 
 UNWRAPPED = 4000
@@ -77,3 +78,13 @@ def print_usage(usage: Mapping[Role, Usage]) -> None:
     ]
     if rows:
         print_table(("role", "calls", "tokens in", "tokens out", "cost"), rows)
+
+
+def describe(evaluation: UpdateDone) -> str:
+    """An evaluation of a policy in one line."""
+    metrics = evaluation.metrics
+    return (
+        f"step {evaluation.step}: win rate {metrics['win_rate']:.1%} against the start policy "
+        f"(95 % interval {metrics['win_rate_low']:.1%} to {metrics['win_rate_high']:.1%}, "
+        f"{metrics['judged']:.0f} tasks), utility {metrics['start_utility']:.3f} -> {metrics['utility']:.3f}"
+    )

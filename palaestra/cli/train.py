@@ -20,6 +20,7 @@ from palaestra.cli.options import (
     Settings,
     as_overrides,
 )
+from palaestra.cli.text import describe
 from palaestra.core.events import UpdateDone
 from palaestra.store.run_store import RunStore
 from palaestra.training.config import TrainConfig
@@ -31,16 +32,6 @@ def print_result(store: RunStore) -> None:
     for update in store.events(UpdateDone):
         if update.phase == "evaluation":
             print(describe(update))
-
-
-def describe(evaluation: UpdateDone) -> str:
-    """An evaluation in one line."""
-    metrics = evaluation.metrics
-    return (
-        f"step {evaluation.step}: win rate {metrics['win_rate']:.1%} against the start policy "
-        f"(95 % interval {metrics['win_rate_low']:.1%} to {metrics['win_rate_high']:.1%}, "
-        f"{metrics['judged']:.0f} tasks), utility {metrics['start_utility']:.3f} -> {metrics['utility']:.3f}"
-    )
 
 
 VERB = Verb(name="train", schema=TrainConfig, work=train_policy, report=print_result)

@@ -79,7 +79,10 @@ class HFModel:
     def from_config(cls, config: ModelConfig) -> Self:
         disable_progress_bar()
         path = config.name.removeprefix("hf/")
-        if path.startswith(("/", "./", "../")) and not Path(path).is_dir():
+        is_folder = (
+            path.startswith(("/", "./", "../")) or path.count("/") > 1
+        )  # a hub id has one slash at most
+        if is_folder and not Path(path).is_dir():
             raise ConfigError(
                 f"{config.name}: there is no folder {path}; give a folder or a hub id after hf/"
             )

@@ -80,7 +80,8 @@ def explain(error: openai.OpenAIError, route: Route, tries: int) -> ModelError:
         return AuthenticationFailed(_about_the_key(error, route, said))
     if status == 404:
         return UnknownModel(
-            f"{route.model}: {route.address} knows no such model ({said}); correct the name or api_base"
+            f"{route.model}: {route.address} knows no such model ({said}); correct the name or "
+            "api_base (most end in /v1)"
         )
     if _is_out_of_credit(error):
         return RateLimited(
