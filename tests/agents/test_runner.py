@@ -279,8 +279,8 @@ def test_trajectories_draw_with_seeds_of_their_own_that_follow_from_the_run(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=scripted/echo"], "give either tasks"),
-        (["model=scripted/echo", "ask=x", "tasks=a.jsonl"], "give either tasks"),
+        (["model=scripted/echo"], "give either --tasks"),
+        (["model=scripted/echo", "ask=x", "tasks=a.jsonl"], "give either --tasks"),
         (["model=scripted/echo", "tasks=a.jsonl", "context=[a]"], "context goes with ask"),
         (["model=scripted/echo", "ask=x", "agent.name=rml"], "'rlm', 'react'"),
         (["ask=x"], "model"),
