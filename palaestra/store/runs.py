@@ -48,7 +48,7 @@ def summarize(store: RunStore) -> RunSummary:
         state=finished.status if finished else "running" if is_held(store.folder) else "unfinished",
         reason=finished.reason if finished else "",
         counts=_counts(store),
-        usage=finished.usage if finished else spent(store),
+        usage=finished.usage if finished and finished.usage else spent(store),
     )
 
 

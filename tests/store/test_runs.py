@@ -107,3 +107,10 @@ def test_a_trajectory_is_found_by_its_name(tmp_path: Path) -> None:
     assert found is not None
     assert found.trajectory.answer == "b\"'; --b\"'; --"
     assert find_trajectory(store, "d") is None
+
+
+def test_a_run_finished_without_an_account_of_its_own_is_summed_from_its_events(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "run", VerbConfig())
+    store.write(call("policy", CALL))
+    store.write(RunFinished(status="done"))
+    assert summarize(store).usage == {"policy": CALL}
