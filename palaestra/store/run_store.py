@@ -18,10 +18,12 @@ from palaestra.core.errors import StoreError
 from palaestra.core.events import BaseEvent, Event, any_event
 from palaestra.store.cache import ResponseCache
 from palaestra.store.environment import Environment
-from palaestra.store.tables import EVENTS, connect
+from palaestra.store.tables import EVENTS, connect, create
 
 C = TypeVar("C", bound=BaseModel)
 E = TypeVar("E", bound=BaseEvent)
+
+DATABASE = "run.sqlite"
 
 PAGE = 64
 """Events read at once: a reader holds this many bodies, and no transaction between two pages."""
@@ -38,7 +40,7 @@ class RunStore:
         self.id = environment.run
         self.folder = folder
         self.verb = environment.verb
-        self.engine = connect(folder / "run.sqlite")
+        self.engine = connect(folder / DATABASE)
         self.cache = ResponseCache(self.engine, self.id)
 
     @classmethod
@@ -54,7 +56,11 @@ class RunStore:
         try:
             folder.mkdir(parents=True)
             (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-            (folder / "environment.json").write_text(environment.model_dump_json(indent=2), encoding="utf-8")
+            create(folder / DATABASE).dispose()
+            unfinished = folder / "environment.json.new"
+            unfinished.write_text(environment.model_dump_json(indent=2), encoding="utf-8")
+            # Last of all, and whole at once: with this file the folder is a run for readers elsewhere.
+            unfinished.rename(folder / "environment.json")
             _point_latest_to(folder)
         except OSError as error:
             raise StoreError(

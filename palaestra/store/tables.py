@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sql
@@ -34,14 +36,33 @@ RESPONSES = sql.Table(
 )
 
 
-def connect(file: Path) -> sql.Engine:
-    """An engine on an SQLite file, whose tables are made when missing.
+def create(file: Path) -> sql.Engine:
+    """An engine on a new SQLite file with empty tables.
 
-    JSON columns take and give text: the models serialise themselves.
+    Raises:
+        StoreError: the file cannot be made.
+    """
+    engine = _engine(file)
+    with _named(file), engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        METADATA.create_all(connection)
+    return engine
+
+
+def connect(file: Path) -> sql.Engine:
+    """An engine on a file that `create` made. It changes nothing: any number of processes may do it at once.
 
     Raises:
         StoreError: the file is no such database, or cannot be opened.
     """
+    engine = _engine(file)
+    with _named(file), engine.connect() as connection:
+        connection.execute(sql.select(EVENTS.c.sequence).limit(1))
+    return engine
+
+
+def _engine(file: Path) -> sql.Engine:
+    """JSON columns take and give text: the models serialise themselves."""
     engine = sql.create_engine(
         sql.URL.create("sqlite", database=str(file)),
         json_serializer=_unchanged,
@@ -49,11 +70,15 @@ def connect(file: Path) -> sql.Engine:
         connect_args={"timeout": 30},
     )
     sql.event.listen(engine, "connect", _set_up_connection)
+    return engine
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
     try:
-        METADATA.create_all(engine)
+        yield
     except DBAPIError as error:
         raise StoreError(f"cannot open {file}: {error.orig}; check the disk or restore the file") from error
-    return engine
 
 
 def _unchanged(text: str) -> str:
@@ -61,6 +86,5 @@ def _unchanged(text: str) -> str:
 
 
 def _set_up_connection(connection: sqlite3.Connection, _: object) -> None:
-    """Write-ahead logging: readers work while the run writes, and a commit outlives its process."""
-    connection.execute("PRAGMA journal_mode = WAL")
+    """With write-ahead logging a commit outlives its process at this setting."""
     connection.execute("PRAGMA synchronous = NORMAL")

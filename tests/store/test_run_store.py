@@ -21,6 +21,7 @@ from palaestra.core.errors import ConfigError, StoreError
 from palaestra.core.events import Event, RunStarted, TaskLoaded, UpdateDone
 from palaestra.core.task import Task
 from palaestra.store.run_store import PAGE, RunStore
+from palaestra.store.runs import find_runs
 from palaestra.store.tables import EVENTS
 
 
@@ -74,6 +75,22 @@ def test_a_broken_database_is_named(tmp_path: Path) -> None:
     (store.folder / "run.sqlite").write_bytes(b"no database " * 100)
     with pytest.raises(StoreError, match=r"run\.sqlite: file is not a database; check the disk"):
         RunStore.open(store.folder)
+
+
+def test_a_reader_sees_a_run_whole_or_not_at_all(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from palaestra.core.config import VerbConfig; from palaestra.store.run_store import RunStore\n"
+        "for _ in range(60): RunStore.create(Path(sys.argv[1]), 'run', VerbConfig()).close()"
+    )
+    seen: set[Path] = set()
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as writer:
+        while writer.poll() is None or len(seen) < 60:
+            for folder in set(find_runs(tmp_path)) - seen:
+                RunStore.open(folder).close()
+                seen.add(folder)
+    assert writer.returncode == 0
+    assert len(seen) == 60
 
 
 def test_a_configuration_of_another_kind_is_refused(tmp_path: Path) -> None:
