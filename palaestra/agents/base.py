@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from palaestra.agents.journal import Journal
 from palaestra.core.budget import Meter
 from palaestra.core.chat import Completion, Message, Sampling
 from palaestra.core.events import CallMade, Sink
@@ -21,15 +22,28 @@ class AgentContext:
     """Everything that one trajectory may use. `generate` is the only way to a model."""
 
     trajectory_id: str
-    models: Mapping[Role, Model]
+    models: Sequence[Model]
+    """By depth: the agent's own, that of what it asks, and so on; the last serves all that are deeper."""
     sandbox: SandboxFactory
     meter: Meter
     sampling: Sampling
     emit: Sink
+    journal: Journal | None = None
+    """Where the trajectory is found again by a later process; None when it need not be."""
+    depth: int = 0
+    """Levels above: 0 is the root of a tree."""
 
-    async def generate(
-        self, role: Role, messages: Sequence[Message], sampling: Sampling | None = None
-    ) -> Completion:
+    @property
+    def model(self) -> Model:
+        return self.models[min(self.depth, len(self.models) - 1)]
+
+    def below(self, trajectory_id: str, sampling: Sampling, meter: Meter) -> AgentContext:
+        """The same, one level down."""
+        return replace(
+            self, trajectory_id=trajectory_id, sampling=sampling, meter=meter, depth=self.depth + 1
+        )
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Completion:
         """One metered, recorded model call.
 
         Raises:
@@ -37,14 +51,14 @@ class AgentContext:
             ModelError: the model did not answer.
         """
         self.meter.reserve()
-        model = self.models[role]
-        completion = await model.generate(messages, sampling or self.sampling)
+        role: Role = "policy" if self.depth == 0 else "sub"
+        completion = await self.model.generate(messages, sampling or self.sampling)
         self.meter.charge(role, completion.usage, completion.cached)
         self.emit(
             CallMade(
                 trajectory_id=self.trajectory_id,
                 role=role,
-                model=model.name,
+                model=self.model.name,
                 usage=completion.usage,
                 cached=completion.cached,
             )

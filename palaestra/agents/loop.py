@@ -7,6 +7,7 @@ copied into every checkpoint, so that checkpoints grow with the square of the tu
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
@@ -15,6 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from palaestra.core.errors import BudgetExceeded
+from palaestra.core.events import StepTaken
 
 NODES_WITHOUT_LIMIT = 1_000_000
 """langgraph wants a number; a budget of calls, tokens, cost or time ends the agent long before."""
@@ -81,22 +83,25 @@ def _loop() -> CompiledStateGraph[Progress, Seat, Progress, Progress]:
     graph.add_node("think", _think)
     graph.add_node("act", _act)
     graph.add_node("conclude", _conclude)
-    graph.add_edge(START, "think")
+    graph.add_conditional_edges(START, _next, ["think", "conclude", END])
     graph.add_edge("think", "act")
     graph.add_conditional_edges("act", _next, ["think", "conclude", END])
     graph.add_edge("conclude", END)
     return graph.compile()
 
 
-async def play(player: Player) -> None:
-    """Take turns until there is an answer.
+async def play(player: Player, taken: Sequence[StepTaken] = ()) -> None:
+    """Take turns until there is an answer, after those that earlier processes have taken.
 
     Raises:
         BudgetExceeded: the turns were used up before; the player has concluded.
     """
-    nodes = NODES_WITHOUT_LIMIT if player.turns is None else 2 * player.turns + 2
-    end = await _loop().ainvoke(
-        {"turn": 0, "answered": False}, {"recursion_limit": nodes}, context=Seat(player)
-    )
-    if not end["answered"]:
+    ended = any(step.checkpoint is not None and step.checkpoint.finished for step in taken)
+    answered = ended and (player.turns is None or len(taken) <= player.turns)
+    if not ended:
+        nodes = NODES_WITHOUT_LIMIT if player.turns is None else 2 * player.turns + 2
+        start: Progress = {"turn": len(taken), "answered": False}
+        end = await _loop().ainvoke(start, {"recursion_limit": nodes}, context=Seat(player))
+        answered = end["answered"]
+    if not answered:
         raise BudgetExceeded(f"budget.turns={player.turns} is used up")

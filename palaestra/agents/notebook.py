@@ -2,72 +2,102 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from palaestra.core.errors import DataError, SandboxError
-from palaestra.core.task import ContextFile, Task
-from palaestra.sandbox.base import CellResult, Sandbox
+from palaestra.agents.material import Material, parts_of
+from palaestra.core.errors import SandboxError
+from palaestra.core.task import ContextFile
+from palaestra.sandbox.base import CellResult, Sandbox, Snapshot
 
 CONTEXT = "context"
 """The variable that holds the task's context; empty when the task has none."""
 
 
-def read_context(task: Task) -> str:
-    """The task's context as text.
-
-    Raises:
-        DataError: its file cannot be read, or is not the one that the task was made with.
-    """
-    if not isinstance(task.context, ContextFile):
-        return task.context or ""
-    try:
-        data = Path(task.context.path).read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"cannot read the context {task.context.path}: {error.strerror}; put it back"
-        ) from error
-    if hashlib.sha256(data).hexdigest() != task.context.sha256:
-        raise DataError(f"{task.context.path} has changed since the task was made; start a new run")
-    return data.decode(errors="replace")
-
-
 class Notebook:
     """Runs cells in a session that is started when it is first needed, and again when a cell has ended it."""
 
-    def __init__(self, sandbox: Sandbox, context: str, setup: str = "") -> None:
+    def __init__(self, sandbox: Sandbox, context: Material, setup: str = "") -> None:
         """`setup` is a cell that runs at every start, after the context was loaded."""
+        self.is_running = False
         self._sandbox = sandbox
         self._context = context
         self._setup = setup
-        self._running = False
+        self._variables: Snapshot | None = None
+        self._has_begun = False
+        self._news = ""
 
     async def run(self, code: str) -> CellResult:
-        """
+        """A cell's result. What became of the session meanwhile is told in its `stderr`.
+
         Raises:
             SandboxError: no session can be had.
         """
-        if not self._running:
+        if not self.is_running:
             await self._start()
         result = await self._sandbox.run(code)
-        self._running = result.status in ("ok", "error")
+        if result.status in ("timeout", "died"):
+            self.is_running = False
+            await self._start()
+        if self._news:
+            result = result.model_copy(update={"stderr": f"{result.stderr}\n{self._news}".strip()})
+            self._news = ""
         return result
 
     async def get(self, name: str) -> str | None:
         return await self._sandbox.get(name)
 
+    async def snapshot(self) -> Snapshot:
+        """The session's variables, as they will be there when it has to be started again."""
+        self._variables = await self._sandbox.snapshot()
+        return self._variables
+
+    def recall(self, variables: Snapshot) -> None:
+        """Have the session begin with variables of an earlier one."""
+        self._variables = variables
+
     async def close(self) -> None:
-        self._running = False
+        self.is_running = False
         await self._sandbox.close()
 
     async def _start(self) -> None:
         await self._sandbox.start()
-        await self._sandbox.put(CONTEXT, self._context)
+        await self._load()
         result = await self._sandbox.run(self._setup)
         if result.status != "ok":
             raise SandboxError(f"a new session cannot be set up: {result.error}; raise sandbox.limits")
-        self._running = True
+        self.is_running = True
+        lost: dict[str, str] = {}
+        if self._variables is not None:
+            lost |= self._variables.lost | dict(await self._sandbox.restore(self._variables))
+        self._news = self._tell_of_start(lost)
+        self._has_begun = True
+
+    def _tell_of_start(self, lost: Mapping[str, str]) -> str:
+        sentences = []
+        if self._has_begun:
+            kept = "as they were before this turn" if self._variables else f"gone, {CONTEXT} is there"
+            sentences.append(f"The session was started again: its variables are {kept}.")
+        if named := "; ".join(f"{name} ({why})" for name, why in lost.items() if not name.startswith("_")):
+            sentences.append(f"These variables could not be kept: {named}.")
+        return " ".join(sentences)
+
+    async def _load(self) -> None:
+        """Bind the context: a text or file as it is, several texts by where they begin and end in one."""
+        context = self._context
+        if isinstance(context, str | ContextFile):
+            await self._sandbox.put(CONTEXT, context if isinstance(context, str) else Path(context.path))
+            return
+        parts = parts_of(context)
+        await self._sandbox.put(CONTEXT, "".join(parts))
+        ends = list(itertools.accumulate(map(len, parts), initial=0))
+        pieces = f"[{CONTEXT}[a:b] for a, b in zip({ends[:-1]}, {ends[1:]})]"
+        keys = list(context) if isinstance(context, Mapping) else None
+        built = pieces if keys is None else f"dict(zip({keys!r}, {pieces}))"
+        result = await self._sandbox.run(f"{CONTEXT} = {built}")
+        if result.status != "ok":
+            raise SandboxError(f"the context cannot be set up: {result.error}; raise sandbox.limits")
 
 
 def describe(result: CellResult, hidden: Collection[str] = ()) -> str:
@@ -77,10 +107,11 @@ def describe(result: CellResult, hidden: Collection[str] = ()) -> str:
         f"[stderr]\n{result.stderr.rstrip()}" if result.stderr else "",
         f"[value] {result.value}" if result.value else "",
         f"[error] {result.error}" if result.error else "",
+        "[stopped] The cell took too long; its variables are there."
+        if result.status == "interrupted"
+        else "",
     ]
     text = "\n".join(part for part in parts if part) or "(no output)"
-    if result.status in ("timeout", "died"):
-        return f"{text}\nThe session was started again: its variables are gone, {CONTEXT} is there."
     variables = ", ".join(
         f"{variable.name} ({variable.type})"
         if variable.size is None

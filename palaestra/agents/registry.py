@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from palaestra.agents.base import Agent
+from palaestra.agents.memory import MemoryAgent, MemoryConfig
 from palaestra.agents.react import ReactAgent, ReactConfig
 from palaestra.agents.rlm import RLMAgent, RLMConfig
+from palaestra.models.config import ModelConfig
+from palaestra.models.registry import calls_tools
 
-AgentConfig = RLMConfig | ReactConfig
+AgentConfig = RLMConfig | ReactConfig | MemoryConfig
 
 
-def make_agent(config: AgentConfig) -> Agent:
+def make_agent(config: AgentConfig, model: ModelConfig) -> Agent:
+    """The agent, for work with this model.
+
+    Raises:
+        ConfigError: its tools cannot be found.
+    """
     match config:
         case RLMConfig():
             return RLMAgent(config)
         case ReactConfig():
-            return ReactAgent(config)
+            return ReactAgent(config, model_calls_tools=calls_tools(model))
+        case MemoryConfig():
+            return MemoryAgent(config)

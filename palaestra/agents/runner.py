@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -21,13 +22,13 @@ from palaestra.core.events import RunFinished, Sink, TaskLoaded, TrajectoryFinis
 from palaestra.core.record import derive_seed
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
-from palaestra.core.usage import Role
 from palaestra.datasets.documents import keep, read_documents
 from palaestra.datasets.loaders import load_tasks
 from palaestra.datasets.source import DataSource
 from palaestra.models.config import ModelConfig
 from palaestra.models.registry import load_model
 from palaestra.sandbox.registry import SandboxConfig, sandbox_factory
+from palaestra.store.journal import RunJournal
 from palaestra.store.run_store import RunStore
 from palaestra.store.runs import run_meter
 
@@ -38,7 +39,9 @@ class RunConfig(VerbConfig):
     model: ModelConfig
     """What the agent thinks with."""
     sub_model: ModelConfig | None = None
-    """What its code asks; null is the same model."""
+    """What its code asks, and its children think with; null is the same model."""
+    deeper_models: tuple[ModelConfig, ...] = ()
+    """What the children's code asks, depth by depth; the last serves all that are deeper."""
     sampling: Sampling = Sampling()
     """Its seed and index are set for every trajectory, from the run's seed."""
     budget: Budget = Budget()
@@ -77,9 +80,9 @@ async def run(config: RunConfig, store: RunStore, emit: Sink) -> RunFinished:
     tasks = _tasks(config, store, emit)
     async with AsyncExitStack() as stack:
         models = _models(config, store)
-        for model in models.values():
+        for model in models:
             stack.push_async_callback(model.close)
-        work = _Run(config, models, run_meter(store, config.max_cost), emit)
+        work = _Run(config, models, run_meter(store, config.max_cost), emit, RunJournal(store))
         for event in store.events(TrajectoryFinished):
             work.count(event.trajectory)
         async with asyncio.TaskGroup() as group:
@@ -97,7 +100,14 @@ def _name(task: Task, repeat: int) -> str:
 class _Run:
     """The trajectories of a run."""
 
-    def __init__(self, config: RunConfig, models: dict[Role, WatchedModel], meter: Meter, emit: Sink) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        models: Sequence[WatchedModel],
+        meter: Meter,
+        emit: Sink,
+        journal: RunJournal,
+    ) -> None:
         self.finished: set[str] = set()
         self._failures = 0
         self._first_failure = ""
@@ -107,13 +117,14 @@ class _Run:
         self._models = models
         self._meter = meter
         self._emit = emit
-        self._agent = make_agent(config.agent)
+        self._journal = journal
+        self._agent = make_agent(config.agent, config.model)
         self._sandbox = sandbox_factory(config.sandbox)
         self._slots = asyncio.Semaphore(config.concurrency)
 
     @property
     def _hopeless(self) -> ModelError | None:
-        return next((model.hopeless for model in self._models.values() if model.hopeless), None)
+        return next((model.hopeless for model in self._models if model.hopeless), None)
 
     async def one(self, task: Task, repeat: int) -> None:
         async with self._slots:
@@ -164,6 +175,7 @@ class _Run:
             meter=Meter(self._config.budget, within=self._meter),
             sampling=self._config.sampling.model_copy(update={"seed": seed, "sample_index": repeat}),
             emit=self._emit,
+            journal=self._journal,
         )
 
 
@@ -186,8 +198,7 @@ def _question(config: RunConfig, folder: Path) -> Task:
     return Task(id="ask", prompt=config.ask, context=context)
 
 
-def _models(config: RunConfig, store: RunStore) -> dict[Role, WatchedModel]:
-    policy = WatchedModel(load_model(config.model, store.cache))
-    if config.sub_model is None:
-        return {"policy": policy, "sub": policy}
-    return {"policy": policy, "sub": WatchedModel(load_model(config.sub_model, store.cache))}
+def _models(config: RunConfig, store: RunStore) -> list[WatchedModel]:
+    """By depth."""
+    below = [config.sub_model, *config.deeper_models] if config.sub_model else list(config.deeper_models)
+    return [WatchedModel(load_model(model, store.cache)) for model in (config.model, *below)]

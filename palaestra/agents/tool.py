@@ -1,42 +1,134 @@
-"""Typed Python functions as tools of a model that speaks text."""
+"""What a model may call: typed Python functions, and the tools of MCP servers."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol
 
-from pydantic import validate_call
+from pydantic import TypeAdapter, validate_call
+
+from palaestra.core.chat import ToolSpec
+from palaestra.core.errors import ConfigError
+from palaestra.core.places import load
+from palaestra.core.record import Record
 
 
-class Tool:
-    """A function that a model calls with one text; its signature and docstring are its description.
+class Tool(Protocol):
+    name: str
+    signature: str
+    """As a Python programmer reads it: `search(query: str) -> str`."""
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON schema of an object with the arguments by name."""
 
-    A function of one parameter takes the text as it is, any other a JSON object with its parameters. Values
-    are checked against the function's types. It may be a coroutine function; others run in a thread.
-    """
+    async def call(self, *arguments: Any, **named: Any) -> Any:
+        """The tool's result; its failures are raised."""
+        ...
+
+
+class FunctionTool:
+    """A Python function: its signature and docstring are its description, and values are checked against its
+    types. It may be a coroutine function; others run in a thread."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        signature = inspect.signature(function, eval_str=True)
         self.name = name
-        self.signature = f"{name}{signature}"
+        self.signature = f"{name}{inspect.signature(function, eval_str=True)}"
         self.description = " ".join((inspect.getdoc(function) or "").split())
-        self._takes_text = len(signature.parameters) == 1
+        schema: TypeAdapter[Any] = TypeAdapter(function)  # type: ignore[arg-type]  # it takes functions too
+        self.parameters: Mapping[str, Any] = schema.json_schema()
         self._is_async = inspect.iscoroutinefunction(function)
         self._function = validate_call(function)
 
-    async def __call__(self, argument: str) -> str:
-        """What the function returns, as text, or what it failed with: a failed tool is an observation."""
-        (result,) = await asyncio.gather(self._call(argument), return_exceptions=True)
-        if isinstance(result, BaseException):
-            return f"{self.name} failed: {type(result).__name__}: {result}"
-        return str(result)
-
-    async def _call(self, argument: str) -> object:
-        values = {} if self._takes_text else json.loads(argument or "{}")
-        texts = [argument] if self._takes_text else []
+    async def call(self, *arguments: Any, **named: Any) -> Any:
         if self._is_async:
-            return await self._function(*texts, **values)
-        return await asyncio.to_thread(self._function, *texts, **values)
+            return await self._function(*arguments, **named)
+        return await asyncio.to_thread(self._function, *arguments, **named)
+
+
+class McpServer(Record):
+    """A server of the Model Context Protocol; give a command or a URL."""
+
+    command: tuple[str, ...] = ()
+    """Program and arguments of a server that speaks over its standard streams; it runs as long as a
+    trajectory, with the user's rights."""
+    url: str | None = None
+    """Of a server that speaks Streamable HTTP."""
+
+
+class ToolConfig(Record):
+    """The tools of an agent beside its own."""
+
+    functions: tuple[str, ...] = ()
+    """Python functions, each as `module:function`; they run outside the sandbox."""
+    mcp: tuple[McpServer, ...] = ()
+    """Servers whose tools are all offered."""
+
+
+class ToolBox:
+    """The tools of a configuration and of a caller, opened anew for each trajectory."""
+
+    def __init__(self, config: ToolConfig, functions: Mapping[str, Callable[..., Any]] | None = None) -> None:
+        """
+        Raises:
+            ConfigError: a function cannot be found, or the package of an extra is missing.
+        """
+        self._servers = config.mcp
+        self._functions = {place.rpartition(":")[2]: _load(place) for place in config.functions}
+        self._functions |= functions or {}
+        self._connect = load("palaestra.agents.mcp_tools:connect", "an MCP server") if config.mcp else None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[dict[str, Tool]]:
+        """The tools by name, while their servers are connected."""
+        tools: dict[str, Tool] = {
+            name: FunctionTool(name, function) for name, function in self._functions.items()
+        }
+        async with AsyncExitStack() as connections:
+            for server in self._servers:
+                assert self._connect is not None
+                found = await connections.enter_async_context(self._connect(server))
+                tools |= {tool.name: tool for tool in found}
+            yield tools
+
+
+def spec(tool: Tool) -> ToolSpec:
+    return ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters)
+
+
+async def observe(tool: Tool, arguments: str) -> str:
+    """What a tool gives for arguments that a model wrote, as text; a failed tool is an observation.
+
+    A tool with one text parameter takes the text as it is, any other a JSON object with its parameters.
+    """
+    result: Any
+    (result,) = await asyncio.gather(_read_and_call(tool, arguments), return_exceptions=True)
+    if isinstance(result, BaseException):
+        return f"{tool.name} failed: {type(result).__name__}: {result}"
+    return str(result)
+
+
+async def _read_and_call(tool: Tool, arguments: str) -> Any:
+    names = list(tool.parameters.get("properties", {}))
+    try:
+        named = json.loads(arguments or "{}")
+    except ValueError:
+        named = None
+    if isinstance(named, dict) and set(named) <= set(names):
+        return await tool.call(**named)
+    if len(names) == 1 and not isinstance(named, dict):
+        return await tool.call(**{names[0]: arguments})
+    raise ValueError(f"the argument must be a JSON object with {', '.join(names)}")
+
+
+def _load(place: str) -> Callable[..., Any]:
+    try:
+        function: Callable[..., Any] = load(place, f"the tool {place}")
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ConfigError(
+            f"the tool {place} cannot be found: {error}; write it as module:function"
+        ) from error
+    return function

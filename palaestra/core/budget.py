@@ -9,7 +9,7 @@ from pydantic import Field
 
 from palaestra.core.errors import BudgetExceeded
 from palaestra.core.record import Record
-from palaestra.core.usage import Role, Usage, add_by_role, total
+from palaestra.core.usage import Role, Usage, UsageByRole, add_by_role, total
 
 
 class Budget(Record):
@@ -25,16 +25,21 @@ class Budget(Record):
     """US dollars, over the tree; 0 allows what is free. A call of unknown price uses it up."""
     seconds: float | None = Field(default=None, gt=0)
     """Elapsed seconds since the root started."""
+    depth: int = Field(default=1, ge=0)
+    """Levels of calls below the root: with 0 its code can ask no model, with 1 plain ones, from 2 on also
+    children that are agents themselves."""
 
 
 class Meter:
-    """Counts what a call tree consumed against one budget. Parents and children share the object.
+    """Counts what a call tree consumed against one budget.
 
     `reserve` is called before a model call and `charge` after it, so that the calls in flight are
     the only ones by which a limit on tokens or cost can be passed; the one on calls never is.
 
-    The meter of a tree may stand `within` that of a whole run, which then has a say in every call of all its
-    trees. `prefix` is what the settings behind the limits are called before the field: `max_` for `max_cost`.
+    A meter may stand `within` another, which then has a say in every call and counts it too: that of a child
+    within its parent's, that of a tree within the run's. `prefix` is what the settings behind the limits are
+    called before the field: `max_` for `max_cost`. With `counts_cached` false, as for a run, answers from the
+    cache are free: they were paid for before.
     """
 
     def __init__(
@@ -42,13 +47,16 @@ class Meter:
         budget: Budget,
         within: Meter | None = None,
         prefix: str = "budget.",
+        *,
+        counts_cached: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget
         self.usage: dict[Role, Usage] = {}
-        self.cut_off = False
-        """Whether the meter around this one refused a call: what the tree came to is not its own doing."""
+        self.cut_off = ""
+        """Why a meter around this one refused a call, if it did: what comes of that is not this tree's doing."""
         self._within = within
+        self._counts_cached = counts_cached
         self._prefix = prefix
         self._started = 0
         self._clock = clock
@@ -80,12 +88,32 @@ class Meter:
         if limit := self.used_up:
             raise BudgetExceeded(limit)
         if self._within is not None:
-            self.cut_off = self.cut_off or bool(self._within.used_up)
-            self._within.reserve()
+            try:
+                self._within.reserve()
+            except BudgetExceeded as limit:
+                self.cut_off = str(limit)
+                raise
         self._started += 1
 
     def charge(self, role: Role, usage: Usage, cached: bool = False) -> None:
-        """Count a call. A cached answer costs the run around this tree nothing: it was paid for before."""
-        self.usage = add_by_role(self.usage, {role: usage})
-        if self._within is not None and not cached:
-            self._within.charge(role, usage)
+        """Count a call."""
+        if self._counts_cached or not cached:
+            self.usage = add_by_role(self.usage, {role: usage})
+        if self._within is not None:
+            self._within.charge(role, usage, cached)
+
+    def child(self) -> Meter:
+        """The account of a part of the tree; it has no limits but this meter's and the turns of an agent."""
+        return Meter(Budget(turns=self.budget.turns, depth=self.budget.depth), within=self)
+
+    def go_on(self, usage: UsageByRole, seconds: float) -> None:
+        """Begin with what an earlier process consumed for the same work, in as many elapsed seconds."""
+        self._epoch -= seconds
+        self._take_over(usage)
+
+    def _take_over(self, usage: UsageByRole) -> None:
+        self._started += total(usage.values()).calls
+        if self._counts_cached:
+            self.usage = add_by_role(self.usage, usage)
+        if self._within is not None:
+            self._within._take_over(usage)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -10,9 +11,31 @@ from palaestra.core.record import Record, derive_seed
 from palaestra.core.usage import Usage
 
 
+class ToolSpec(Record):
+    """A tool as a model is told of it."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON schema of an object with the arguments by name."""
+
+
+class ToolCall(Record):
+    """A model's wish that a tool be called."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
 class Message(Record):
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant, with native tool calling."""
+    answers_call: str = ""
+    """The id of the call whose result a message of the role `tool` is."""
 
 
 class Sampling(Record):
@@ -29,6 +52,10 @@ class Sampling(Record):
     """None asks for none; a backend that has no seeds ignores it."""
     sample_index: int = 0
     """Tells apart repeated draws for one prompt, in the response cache too."""
+    tools: tuple[ToolSpec, ...] = ()
+    """What the model may call natively. A backend without native tool calling refuses them."""
+    json_schema: Mapping[str, Any] | None = None
+    """The text should be JSON of this schema; a backend that cannot hold a model to one ignores it."""
 
     @property
     def draw_seed(self) -> int | None:
@@ -55,6 +82,8 @@ class TokenTrace(Record):
 class Completion(Record):
     text: str
     finish_reason: Literal["stop", "length"]
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What the model wants called before it goes on."""
     usage: Usage
     trace: TokenTrace | None = None
     """Prompt and generation as token ids; None where the backend does not tell."""

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
 
+from palaestra.core.chat import ToolCall
 from palaestra.core.ranking import Ranking
 from palaestra.core.record import Record
 from palaestra.core.task import Task
@@ -48,11 +49,47 @@ class CallMade(BaseEvent):
     cached: bool
 
 
+class Checkpoint(Record):
+    """What it takes, beside the steps, to go on after one of them in another process."""
+
+    replies: tuple[str, ...]
+    """The model's messages in this turn, as they came."""
+    answer: str
+    """The best answer so far."""
+    finished: bool
+    """Whether it was the last step."""
+    usage: Mapping[Role, Usage]
+    """Of the trajectory and all below it."""
+    seconds: float
+    """Elapsed since the trajectory began."""
+    summary: str = ""
+    """What replaced the conversation before this turn, if it had become too long."""
+    session: str = ""
+    """Where the journal keeps the variables; empty when there are none."""
+    lost: Mapping[str, str] = Field(default_factory=dict)
+    """Variables that could not be kept, with the reason."""
+    children: tuple[str, ...] = ()
+    """The sub-trajectories that have finished, by name."""
+    calls: tuple[ToolCall, ...] = ()
+    """What the model called natively."""
+    results: tuple[str, ...] = ()
+    """One for each of the calls."""
+
+
 class StepTaken(BaseEvent):
     kind: Literal["step-taken"] = "step-taken"
     trajectory_id: str
     index: int
     step: Step
+    checkpoint: Checkpoint | None = None
+    """None in a run that cannot be resumed."""
+
+
+class ChildFinished(BaseEvent):
+    """A sub-trajectory of a recursive agent, also part of its parent's when that has finished."""
+
+    kind: Literal["child-finished"] = "child-finished"
+    trajectory: Trajectory
 
 
 class TrajectoryFinished(BaseEvent):
@@ -111,6 +148,7 @@ Event = (
     | TaskLoaded
     | CallMade
     | StepTaken
+    | ChildFinished
     | TrajectoryFinished
     | JudgementGiven
     | RankingMade

@@ -14,6 +14,8 @@ EXTRAS: Mapping[str, str] = {
     "tokenizers": "train",
     "safetensors": "train",
     "peft": "train",
+    "docker": "docker",
+    "mcp": "mcp",
 }
 """Libraries that may be missing, and the extra that brings them."""
 

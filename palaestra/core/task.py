@@ -47,13 +47,23 @@ class ContextFile(Record):
 class Task(Record):
     id: str
     prompt: str
+    answer_format: str = ""
+    """What is asked of the form of the answer alone; a memory agent is told of it at the end."""
     family: str = "default"
     """Tasks of one kind; batches are balanced over families, and a family may know a programmatic judge."""
-    context: str | ContextFile | None = None
-    """The material that the prompt is about, of any length."""
+    context: str | ContextFile | tuple[str, ...] | Mapping[str, str] | None = None
+    """The material that the prompt is about, of any length: a text, a file, or several texts."""
     reference: str | None = None
     """A known good answer."""
+    answer_schema: Mapping[str, Any] | None = None
+    """JSON schema of the answer, which is then a JSON text, such as a pydantic model's `model_json_schema()`;
+    None: any text."""
     rubric: Rubric | None = None
     """None leaves it to the judge's own."""
     metadata: Mapping[str, Any] = Field(default_factory=dict)
     """JSON values; a family's programmatic judge may read them, a model never sees them."""
+
+    @property
+    def request(self) -> str:
+        """The prompt with what is asked of the answer's form."""
+        return f"{self.prompt}\n\n{self.answer_format}" if self.answer_format else self.prompt

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol, runtime_checkable
 
 from palaestra.core.chat import Completion, Message, Sampling
 
@@ -24,6 +24,15 @@ class Model(Protocol):
 
     async def close(self) -> None:
         """Release connections and memory. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class StreamingModel(Model, Protocol):
+    """A model that tells what it is doing before its completion is there."""
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[str | Completion]:
+        """Texts about its progress, and the completion at last."""
         ...
 
 

@@ -140,6 +140,13 @@ def streamed_answer(model: str, completion: Completion, with_usage: bool) -> lis
     return chunks
 
 
+def progress(model: str, text: str) -> dict[str, Any]:
+    """A chunk that tells what is being done before the answer is there, in the field for reasoning."""
+    delta = {"role": "assistant", "reasoning_content": f"{text}\n"}
+    choice = {"index": 0, "delta": delta, "finish_reason": None}
+    return _head(model, "chat.completion.chunk") | {"choices": [choice]}
+
+
 def _head(model: str, kind: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
 

@@ -26,6 +26,7 @@ from palaestra.core.usage import Usage
 from palaestra.models.config import ModelConfig
 from palaestra.models.decoding import Decoded, Row, decode
 from palaestra.models.log_probs import token_statistics
+from palaestra.models.tool_calls import refuse_tools
 
 DEFAULT_MAX_TOKENS = 1024
 ROWS = 256
@@ -102,6 +103,7 @@ class HFModel:
         return cls(config.name, module, tokenizer, config.concurrency or ROWS, config.context_window)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        refuse_tools(self.name, sampling)
         prompt = self.encode(messages)
         self._check_window(len(prompt), sampling)
         shared = sampling.model_copy(update={"temperature": 0.0, "seed": None, "sample_index": 0})
@@ -135,7 +137,7 @@ class HFModel:
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The token ids of a conversation, up to where the model's turn begins."""
-        turns = [message.model_dump() for message in messages]
+        turns = [{"role": message.role, "content": message.content} for message in messages]
         text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from palaestra.core.errors import ConfigError
@@ -17,6 +17,7 @@ LOCAL_BACKENDS: Mapping[str, str] = {
     "tiny": "palaestra.models.tiny:TinyModel",
     "scripted": "palaestra.models.scripted:ScriptedModel",
     "replay": "palaestra.models.replay:ReplayModel",
+    "estimate": "palaestra.models.estimate:EstimatingModel",
 }
 """The first part of a name, and the class behind it. Every other name goes to LiteLLM."""
 
@@ -49,3 +50,19 @@ def load_model(config: ModelConfig, cache: ResponseCache | None = None) -> Model
     if prefix in LOCAL_BACKENDS:
         return model
     return CachedModel(model, cache, config.api_base) if cache is not None else model
+
+
+def calls_tools(config: ModelConfig) -> bool:
+    """Whether the model is known to call tools natively.
+
+    Local models do not, and what is served at an address of one's own may only bear a known name.
+
+    Raises:
+        ConfigError: what tells it is not installed.
+    """
+    if config.api_base is not None or config.name.partition("/")[0] in LOCAL_BACKENDS:
+        return False
+    known: Callable[[str], bool] = load(
+        "palaestra.models.litellm_model:calls_tools", f"the model {config.name}"
+    )
+    return known(config.name)

@@ -11,6 +11,7 @@ from palaestra.core.errors import ConfigError, ContextTooLong
 from palaestra.core.places import load
 from palaestra.core.usage import Usage
 from palaestra.models.config import ModelConfig
+from palaestra.models.tool_calls import refuse_tools
 
 Program = Callable[[Sequence[Message], Sampling], str]
 """The whole answer to a conversation; the same input gives the same answer."""
@@ -50,6 +51,7 @@ class ScriptedModel:
         return cls(config.name, program, config.context_window)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        refuse_tools(self.name, sampling)
         started = time.perf_counter()
         tokens_in = sum(count_tokens(message.content) for message in messages)
         room = self._room(tokens_in, sampling.max_tokens)

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from palaestra.core.chat import Completion
@@ -27,8 +27,8 @@ from palaestra.core.errors import (
     UnknownModel,
 )
 from palaestra.core.usage import Usage
-from palaestra.models.base import Model
-from palaestra.models.chat_completions import ApiError, ChatRequest, streamed_answer, whole_answer
+from palaestra.models.base import Model, StreamingModel
+from palaestra.models.chat_completions import ApiError, ChatRequest, progress, streamed_answer, whole_answer
 
 REFUSALS: Mapping[type[PalaestraError], tuple[int, str]] = {
     ContextTooLong: (400, "context_length_exceeded"),
@@ -44,9 +44,10 @@ REFUSALS: Mapping[type[PalaestraError], tuple[int, str]] = {
 class ModelServer:
     """Serves one model under one name, and counts. Requests reach the model as they come, at the same time.
 
-    `POST /v1/chat/completions` answers when the completion is whole, also where it is asked to stream;
-    `GET /v1/models`, `GET /health`; `GET /stats` has the requests that arrived, the most that were under
-    way at once, and the calls and tokens of those that were answered. With an `api_key`, all but /health
+    `POST /v1/chat/completions` answers when the completion is whole. When it is asked to stream, a model that
+    tells of its progress, as an agent does, is heard meanwhile. `GET /v1/models`, `GET /health`; `GET /stats`
+    has the requests that arrived, the most that were under way at once, and the calls and tokens of those
+    that were answered. With an `api_key`, all but /health
     want it as a bearer token. `latency` is the number of seconds before which no completion is answered.
     """
 
@@ -83,14 +84,17 @@ class ModelServer:
         await self._model.close()
 
     async def _complete(self, request: Request) -> Response:
-        with self._counted():
-            self._check_key(request)
-            wanted = ChatRequest.parse(await request.body())
-            if wanted.model != self.name:
-                raise ApiError(
-                    404, "model_not_found", f"there is no model {wanted.model!r} here; ask {self.name!r}"
-                )
-            completion = await self._generate(wanted)
+        self._requests += 1
+        self._check_key(request)
+        wanted = ChatRequest.parse(await request.body())
+        if wanted.model != self.name:
+            raise ApiError(
+                404, "model_not_found", f"there is no model {wanted.model!r} here; ask {self.name!r}"
+            )
+        if wanted.stream and isinstance(self._model, StreamingModel):
+            events = self._stream(wanted, self._model)
+            return StreamingResponse(events, media_type="text/event-stream")
+        completion = await self._generate(wanted)
         if wanted.stream:
             chunks = streamed_answer(self.name, completion, wanted.wants_usage_in_stream())
             return Response(_server_sent_events(chunks), media_type="text/event-stream")
@@ -98,10 +102,26 @@ class ModelServer:
 
     async def _generate(self, wanted: ChatRequest) -> Completion:
         started = time.perf_counter()
-        completion = await self._model.generate(wanted.conversation(), wanted.sampling())
-        await asyncio.sleep(max(0.0, self._latency - (time.perf_counter() - started)))
+        with self._counted():
+            completion = await self._model.generate(wanted.conversation(), wanted.sampling())
+            await asyncio.sleep(max(0.0, self._latency - (time.perf_counter() - started)))
         self._usage += completion.usage
         return completion
+
+    async def _stream(self, wanted: ChatRequest, model: StreamingModel) -> AsyncIterator[str]:
+        """Progress as it happens, as `reasoning_content`; then the answer, or the error in its place."""
+        try:
+            with self._counted():
+                async for news in model.stream(wanted.conversation(), wanted.sampling()):
+                    if isinstance(news, str):
+                        yield _server_sent_event(progress(self.name, news))
+                        continue
+                    self._usage += news.usage
+                    yield _server_sent_events(
+                        streamed_answer(self.name, news, wanted.wants_usage_in_stream())
+                    )
+        except PalaestraError as error:
+            yield _server_sent_events([_refusal(error).body()])
 
     async def _list_models(self, request: Request) -> Response:
         self._check_key(request)
@@ -132,7 +152,6 @@ class ModelServer:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        self._requests += 1
         self._under_way += 1
         self._most_under_way = max(self._most_under_way, self._under_way)
         try:
@@ -141,8 +160,13 @@ class ModelServer:
             self._under_way -= 1
 
 
+def _server_sent_event(chunk: Mapping[str, Any]) -> str:
+    return f"data: {json.dumps(chunk)}\n\n"
+
+
 def _server_sent_events(chunks: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(f"data: {data}\n\n" for data in [*map(json.dumps, chunks), "[DONE]"])
+    """The last of an answer."""
+    return "".join(map(_server_sent_event, chunks)) + "data: [DONE]\n\n"
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -151,8 +175,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         case ApiError():
             refusal = error
         case PalaestraError():
-            status, code = REFUSALS.get(type(error), (500, "model_error"))
-            refusal = ApiError(status, code, str(error))
+            refusal = _refusal(error)
         case HTTPException():
             refusal = ApiError(
                 error.status_code, "not_found", f"{request.method} {request.url.path}: {error.detail}"
@@ -162,3 +185,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
                 500, "internal_error", "the model failed unexpectedly; see the server's own output"
             )
     return JSONResponse(refusal.body(), status_code=refusal.status)
+
+
+def _refusal(error: PalaestraError) -> ApiError:
+    status, code = REFUSALS.get(type(error), (500, "model_error"))
+    return ApiError(status, code, str(error))

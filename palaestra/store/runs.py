@@ -65,7 +65,7 @@ def spent(store: RunStore) -> dict[Role, Usage]:
 
 def run_meter(store: RunStore, max_cost: float | None) -> Meter:
     """The account of a whole run, which begins with what its earlier starts consumed."""
-    meter = Meter(Budget(turns=None, cost=max_cost), prefix="max_")
+    meter = Meter(Budget(turns=None, cost=max_cost), prefix="max_", counts_cached=False)
     for role, usage in spent(store).items():
         meter.charge(role, usage)
     return meter

@@ -45,10 +45,10 @@ class Stage:
         self.meter = Meter(budget)
         return AgentContext(
             trajectory_id="t#0",
-            models={
-                "policy": ScriptedModel("scripted/policy", speak),
-                "sub": ScriptedModel("scripted/sub", answer) if callable(sub) else sub,
-            },
+            models=(
+                ScriptedModel("scripted/policy", speak),
+                ScriptedModel("scripted/sub", answer) if callable(sub) else sub,
+            ),
             sandbox=sandbox_factory(SandboxConfig(limits=limits)),
             meter=self.meter,
             sampling=Sampling(),

@@ -1,5 +1,6 @@
 import asyncio
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def test_the_whole_path_gives_the_number_that_ast_gives(stage: Any, files: list[
     document = as_document(files)
     assert len(document) > 10 * 100_000
     context = stage.context([], code_census, Budget(), CellLimits())
-    context.models["policy"] = ScriptedModel("scripted/code-census", code_census)
+    census = ScriptedModel("scripted/code-census", code_census)
+    context = replace(context, models=(census, context.models[1]))
     trajectory = asyncio.run(AGENT.run(Task(id="t", prompt=QUESTION, context=document), context))
     stage.check(trajectory)
     assert trajectory.status == "finished"

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from palaestra.agents.context_tools import ContextTools
-from palaestra.agents.react import Move, ReactAgent, ReactConfig, read_move
+from palaestra.agents.react import ReactAgent, ReactConfig
+from palaestra.agents.react_turns import Move, read_move
 from palaestra.core.budget import Budget
 from palaestra.core.task import Task
 

@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,8 @@ def test_batched_sub_calls_run_at_once_and_answer_in_order(stage: Any) -> None:
 def test_a_prompt_that_is_asked_again_is_another_draw(stage: Any) -> None:
     stage.play(AGENT, [cell("llm_query_batched(['a', 'a', 'b'])\nllm_query('a')\nFINAL('x')")])
     draws = [(prompt, sampling.sample_index) for prompt, sampling in stage.asked]
-    assert draws == [("a", 0), ("a", 10_000), ("b", 0), ("a", 20_000)]
+    assert [prompt for prompt, _ in draws] == ["a", "a", "b", "a"]
+    assert len(set(draws)) == 4
 
 
 @pytest.mark.parametrize(
@@ -187,12 +189,23 @@ def test_a_budget_that_ends_inside_a_cell_keeps_the_draft_and_is_not_passed(stag
     assert len(stage.asked) == 4
 
 
-def test_a_cell_out_of_time_costs_the_variables_and_the_run_goes_on(stage: Any) -> None:
-    replies = [cell("kept = 1"), cell("while True: pass"), cell("'kept' in globals(), context"), READY]
+STUBBORN = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "kept"),
+    [
+        ("while True: pass", "variables are there", "(True, 'text')"),
+        (STUBBORN, "its variables are gone, context is there", "(False, 'text')"),
+    ],
+)
+def test_a_cell_out_of_time_is_stopped_and_the_run_goes_on(
+    stage: Any, code: str, told: str, kept: str
+) -> None:
+    replies = [cell("kept = 1"), cell(code), cell("'kept' in globals(), context"), READY]
     trajectory = stage.play(AGENT, replies, "text", limits=CellLimits(seconds=0.3))
-    assert "killed after 0.3 seconds" in stage.told(3)
-    assert "its variables are gone" in stage.told(3)
-    assert "(False, 'text')" in stage.told(4)
+    assert told in stage.told(3)
+    assert kept in stage.told(4)
     assert trajectory.answer == "done"
 
 
@@ -215,7 +228,7 @@ def test_a_model_that_fails_is_a_trajectory_with_the_reason(stage: Any) -> None:
             raise ModelUnreachable("no answer; start the server")
 
     context = stage.context([], Slow(), Budget(), CellLimits())
-    context.models["policy"] = Down()
+    context = replace(context, models=(Down(),))
     trajectory = asyncio.run(AGENT.run(Task(id="t", prompt="?"), context))
     assert (trajectory.status, trajectory.answer, trajectory.steps) == ("error", "", ())
     assert trajectory.reason == "ModelUnreachable: no answer; start the server"
@@ -265,7 +278,7 @@ def test_a_context_on_disk_is_read_and_must_be_what_it_was(stage: Any, tmp_path:
 
 
 def test_prompts_of_ones_own_replace_those_of_the_same_name(stage: Any, tmp_path: Path) -> None:
-    (tmp_path / "rlm-task.md").write_text("Mine: {{ question }} { literal } {{ characters }}")
+    (tmp_path / "rlm-task.md").write_text("Mine: {{ question }} { literal } {{ context.characters }}")
     stage.play(RLMAgent(RLMConfig(prompts=str(tmp_path))), [READY], "abc")
     assert stage.told(1).startswith("Mine: What? { literal } 3")
     assert "llm_query_batched" in stage.conversations[0][0].content

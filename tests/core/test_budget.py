@@ -43,7 +43,7 @@ def test_a_limit_of_nothing_allows_what_is_free_and_no_second_call_that_is_not()
 
 
 def test_the_meter_of_a_run_stops_all_its_trees_and_pays_for_no_answer_twice() -> None:
-    run = Meter(Budget(cost=0.5), prefix="max_")
+    run = Meter(Budget(cost=0.5), prefix="max_", counts_cached=False)
     first, second = (Meter(Budget(calls=2), within=run) for _ in range(2))
     call = Usage(calls=1, cost=0.3)
     for cached in (False, True):
@@ -56,7 +56,7 @@ def test_the_meter_of_a_run_stops_all_its_trees_and_pays_for_no_answer_twice() -
     second.charge("sub", call)
     with pytest.raises(BudgetExceeded, match=r"max_cost=0\.5 USD is used up \(0\.6 spent\)"):
         second.reserve()
-    assert (first.cut_off, second.cut_off) == (False, True)
+    assert (first.cut_off, second.cut_off) == ("", "max_cost=0.5 USD is used up (0.6 spent)")
 
 
 def test_time_counts_from_the_start_of_the_root() -> None:
@@ -76,3 +76,31 @@ def test_a_sum_with_an_unknown_price_is_unknown() -> None:
         "judge": unknown,
         "policy": Usage(calls=2, tokens_in=10, cost=0.5),
     }
+
+
+def test_children_draw_on_their_parent_and_have_an_account_of_their_own() -> None:
+    tree = Meter(Budget(calls=3))
+    first, second = tree.child(), tree.child()
+    for meter in (first, first, second):
+        meter.reserve()
+        meter.charge("sub", Usage(calls=1, tokens_in=5), cached=meter is second)
+    assert [total(meter.usage.values()).calls for meter in (first, second, tree)] == [2, 1, 3]
+    with pytest.raises(BudgetExceeded, match=r"budget\.calls=3"):
+        first.reserve()
+
+
+def test_a_meter_goes_on_where_an_earlier_process_stopped() -> None:
+    now = 0.0
+    run = Meter(Budget(cost=1), prefix="max_", counts_cached=False)
+    tree = Meter(Budget(calls=4, seconds=10), within=run, clock=lambda: now)
+    tree.go_on({"policy": Usage(calls=2, cost=0.5)}, seconds=6)
+    tree.child().go_on({"sub": Usage(calls=1, cost=0.5)}, seconds=0)
+    assert (total(tree.usage.values()).calls, total(run.usage.values()).calls) == (3, 0)
+    tree.reserve()
+    with pytest.raises(BudgetExceeded, match=r"budget\.calls=4"):
+        tree.reserve()
+    now = 4
+    assert "budget.calls=4" in tree.used_up
+    late = Meter(Budget(seconds=10), clock=lambda: now)
+    late.go_on({}, seconds=10)
+    assert late.used_up == "budget.seconds=10.0 is used up"

@@ -1,0 +1,107 @@
+"""An agent in the place of a language model: a conversation in, the agent's answer out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from uuid import uuid4
+
+from palaestra.agents.base import Agent, AgentContext
+from palaestra.agents.material import request_task
+from palaestra.core.budget import Budget, Meter
+from palaestra.core.chat import Completion, Message, Sampling
+from palaestra.core.errors import ModelError
+from palaestra.core.events import ChildFinished, Event, StepTaken
+from palaestra.core.task import Task
+from palaestra.core.trajectory import Trajectory
+from palaestra.core.usage import total
+from palaestra.models.base import Model
+from palaestra.sandbox.base import SandboxFactory
+
+
+class AgentModel:
+    """Runs the agent once for each conversation. A prompt may be of any length: the agent has no window.
+
+    The usage of a completion is that of the agent's whole call tree. An answer that a limit cut short has
+    the finish reason `length`.
+    """
+
+    context_window: int | None = None
+
+    def __init__(
+        self, name: str, agent: Agent, models: Sequence[Model], sandbox: SandboxFactory, budget: Budget
+    ) -> None:
+        self.name = name
+        self._agent = agent
+        self._models = models
+        self._sandbox = sandbox
+        self._budget = budget
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        return await self._run(messages, sampling, asyncio.Queue())
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling
+    ) -> AsyncIterator[str | Completion]:
+        """A text for every turn as it happens, then the completion. Closing the iterator ends the agent."""
+        news: asyncio.Queue[Event | None] = asyncio.Queue()
+        work = asyncio.create_task(self._run(messages, sampling, news))
+        work.add_done_callback(lambda _: news.put_nowait(None))
+        try:
+            while event := await news.get():
+                if text := _told(event):
+                    yield text
+            yield await work
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+
+    async def close(self) -> None:
+        for model in self._models:
+            await model.close()
+
+    async def _run(
+        self, messages: Sequence[Message], sampling: Sampling, news: asyncio.Queue[Event | None]
+    ) -> Completion:
+        context = AgentContext(
+            trajectory_id=uuid4().hex,
+            models=self._models,
+            sandbox=self._sandbox,
+            meter=Meter(self._budget),
+            sampling=sampling.model_copy(update={"stop": ()}),
+            emit=news.put_nowait,
+        )
+        trajectory = await self._agent.run(task_of(messages), context)
+        if trajectory.status == "cancelled":
+            raise asyncio.CancelledError
+        if trajectory.status == "error":
+            raise ModelError(trajectory.reason)
+        return _completion(trajectory)
+
+
+def task_of(messages: Sequence[Message]) -> Task:
+    """The last message is the request, with the system's instructions; what was said before is context."""
+    instructions = "\n\n".join(message.content for message in messages if message.role == "system")
+    *earlier, request = [message for message in messages if message.role != "system"] or messages[-1:]
+    said = [f"{message.role}: {message.content}" for message in earlier]
+    return request_task("request", request.content, said or None, instructions)
+
+
+def _completion(trajectory: Trajectory) -> Completion:
+    return Completion(
+        text=trajectory.answer,
+        finish_reason="stop" if trajectory.status == "finished" else "length",
+        usage=total(trajectory.usage.values()),
+    )
+
+
+def _told(event: Event) -> str:
+    match event:
+        case StepTaken(step=step):
+            return "\n".join(
+                part for part in (step.thought, *(each.content for each in step.actions)) if part
+            )
+        case ChildFinished(trajectory=child):
+            return f"[child {child.status}] {child.answer}"
+        case _:
+            return ""
