@@ -1,4 +1,4 @@
-"""Rows of JSONL and Parquet files and of the Hugging Face hub, one at a time, with their places."""
+"""Rows of JSON, JSONL and Parquet files and of the Hugging Face hub, one at a time, with their places."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def read_rows(source: DataSource) -> Iterator[Row]:
     if source.path.startswith(HUB):
         return _read_hub(source)
     file = Path(source.path)
-    readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".parquet": _read_parquet}
+    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".parquet": _read_parquet}
     if file.suffix not in readers:
         raise ConfigError(
-            f"cannot tell what {file} is; give a .jsonl or .parquet file or {HUB}<owner>/<name> "
+            f"cannot tell what {file} is; give a .jsonl, .json or .parquet file or {HUB}<owner>/<name> "
             "(and settings after --set)"
         )
     return readers[file.suffix](file)
@@ -49,6 +49,20 @@ def _read_jsonl(file: Path) -> Iterator[Row]:
                     yield _parse(line, f"{file} line {number}")
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}; check the path") from error
+
+
+def _read_json(file: Path) -> Iterator[Row]:
+    """A list of objects."""
+    try:
+        values = from_json(file.read_bytes(), allow_inf_nan=False)
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}; check the path") from error
+    except ValueError as error:
+        raise DataError(f"{file} is not valid JSON: {error}; correct it") from error
+    if not (isinstance(values, list) and all(isinstance(row, dict) for row in values)):
+        raise DataError(f"{file} must hold a list of JSON objects")
+    for number, row in enumerate(values, 1):
+        yield Row(f"{file} row {number}", row)
 
 
 def _parse(line: bytes, place: str) -> Row:

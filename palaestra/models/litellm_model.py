@@ -17,6 +17,7 @@ from palaestra.core.usage import Usage
 from palaestra.models.config import ModelConfig
 from palaestra.models.limiter import limiter
 from palaestra.models.provider_errors import Route, explain, is_transient, wait_before_retry
+from palaestra.models.tool_calls import read_calls, wire_message, wire_tools
 
 # LiteLLM reads these while it is imported. Prices must come from the table it ships, never from the network,
 # and it must not load a .env file that happens to lie above its own folder.
@@ -36,22 +37,17 @@ class LiteLLMModel:
 
     Failures that may pass (rate limit, overload, timeout, lost connection) are tried again with growing,
     jittered pauses that respect Retry-After; others never. All models of one provider and address share the
-    limit on requests under way, which is not held during a pause. The cost comes from the price table of
-    the installed LiteLLM, and is None for a model that is not in it or an answer without token counts.
-    `usage.seconds` is the time of the request that succeeded, without queueing and pauses.
+    limits on requests under way and per minute; no slot is held during a pause. The cost comes from the
+    price table of the installed LiteLLM, and is None for a model that is not in it or an answer without
+    token counts. `usage.seconds` is the time of the request that succeeded, without queueing and pauses.
 
-    `top_p` is sent when it is below 1, seed and stop texts when the model takes them: some refuse what
-    they do not know. With a seed, every `sample_index` above 0 gets a seed of its own, derived from both.
+    `top_p` is sent when it is below 1, seed and stop texts when the model takes them, a JSON schema when
+    LiteLLM's table says that the provider keeps to one: some refuse what they do not know.
+    With a seed, every `sample_index` above 0 gets a seed of its own, derived from both.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        try:
-            self._model, self._provider, _, _ = litellm.get_llm_provider(config.name)
-        except openai.BadRequestError as error:
-            raise ConfigError(
-                f"{config.name}: there is no provider {config.name.partition('/')[0]!r}; "
-                f"see https://docs.litellm.ai/docs/providers for those that LiteLLM routes"
-            ) from error
+        self._model, self._provider = _routed(config.name)
         self.name = config.name
         self._config = config
         self._prices = _table_entry(self._provider, self._model)
@@ -90,9 +86,10 @@ class LiteLLMModel:
             litellm.in_memory_llm_clients_cache.flush_cache()
 
     async def _ask(self, request: Mapping[str, Any]) -> Completion:
-        async with limiter(
-            f"{self._provider} {self._config.api_base}", self._config.concurrency or CONCURRENCY
-        ):
+        config = self._config
+        address = f"{self._provider} {config.api_base}"
+        shared = limiter(address, config.concurrency or CONCURRENCY, config.requests_per_minute)
+        async with shared.slot():
             started = time.perf_counter()
             response = await litellm.acompletion(**request)
             return self._completion(response, time.perf_counter() - started)
@@ -100,7 +97,7 @@ class LiteLLMModel:
     def _request(self, messages: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self.name,
-            "messages": [message.model_dump() for message in messages],
+            "messages": [wire_message(message) for message in messages],
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
             "api_base": self._config.api_base,
@@ -115,6 +112,11 @@ class LiteLLMModel:
             request["seed"] = sampling.draw_seed
         if sampling.stop and "stop" in supported:
             request["stop"] = list(sampling.stop)
+        if sampling.tools:
+            request["tools"] = wire_tools(sampling.tools)
+        if sampling.json_schema is not None and self._keeps_to_a_schema():
+            answer = {"name": "answer", "schema": sampling.json_schema, "strict": True}
+            request["response_format"] = {"type": "json_schema", "json_schema": answer}
         return request
 
     def _find_key(self) -> str | None:
@@ -132,6 +134,22 @@ class LiteLLMModel:
     def _supported_settings(self) -> Sequence[str]:
         return litellm.get_supported_openai_params(self._model, custom_llm_provider=self._provider) or ()
 
+    def price(self, tokens_in: int, tokens_out: int) -> float | None:
+        """US dollars by the price table; None for a model that is not in it."""
+        if "input_cost_per_token" not in self._prices:
+            return None
+        costs = litellm.cost_per_token(
+            model=self._model,
+            custom_llm_provider=self._provider,
+            prompt_tokens=tokens_in,
+            completion_tokens=tokens_out,
+        )
+        return float(sum(costs))
+
+    def _keeps_to_a_schema(self) -> bool:
+        """Of the provider's own model the table knows it; what is served elsewhere may only bear its name."""
+        return self._config.api_base is None and bool(self._prices.get("supports_response_schema"))
+
     def _completion(self, response: litellm.ModelResponse, seconds: float) -> Completion:
         if not response.choices:
             raise ModelError(
@@ -145,6 +163,7 @@ class LiteLLMModel:
             )
         return Completion(
             text=choice.message.content or "",
+            tool_calls=read_calls(choice.message.tool_calls),
             finish_reason="length" if choice.finish_reason == "length" else "stop",
             usage=self._usage(response.usage, seconds),
         )
@@ -172,6 +191,22 @@ _open_models: WeakSet[LiteLLMModel] = WeakSet()
 """Those that may hold connections."""
 
 
+def _routed(name: str) -> tuple[str, str]:
+    """The model as its provider calls it, and the provider.
+
+    Raises:
+        ConfigError: LiteLLM routes to no such provider.
+    """
+    try:
+        model, provider, _, _ = litellm.get_llm_provider(name)
+    except openai.BadRequestError as error:
+        raise ConfigError(
+            f"{name}: there is no provider {name.partition('/')[0]!r}; "
+            "see https://docs.litellm.ai/docs/providers for those that LiteLLM routes"
+        ) from error
+    return model, provider
+
+
 def _table_entry(provider: str, model: str) -> Mapping[str, Any]:
     """What LiteLLM's own table says of a model; empty when it does not know it.
 
@@ -182,3 +217,9 @@ def _table_entry(provider: str, model: str) -> Mapping[str, Any]:
         if entry is not None and entry["litellm_provider"].startswith(provider):
             return entry
     return {}
+
+
+def calls_tools(name: str) -> bool:
+    """Whether LiteLLM's table says that the model has native tool calling."""
+    model, provider = _routed(name)
+    return bool(_table_entry(provider, model).get("supports_function_calling"))

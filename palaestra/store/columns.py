@@ -26,6 +26,16 @@ _STEP = pa.struct(
 _TRACE = pa.struct(
     {"ids": pa.list_(pa.int64()), "log_probs": pa.list_(pa.float64()), "mask": pa.list_(pa.bool_())}
 )
+_VOTE = pa.struct(
+    {
+        "judge": pa.string(),
+        "winner": pa.string(),
+        "scores": pa.list_(pa.float64()),
+        "reason": pa.string(),
+        "usage": _USAGE,
+        "request": pa.string(),
+    }
+)
 
 TRAJECTORY = pa.schema(
     {
@@ -57,6 +67,10 @@ JUDGEMENT = pa.schema(
         "scores": pa.list_(pa.float64()),
         "rationale": pa.string(),
         "no_verdict": pa.string(),
+        "dimensions": pa.map_(pa.string(), pa.list_(pa.float64())),
+        "alerts": pa.list_(pa.string()),
+        "votes": pa.list_(_VOTE),
+        "request": pa.string(),
         "usage": _USAGE,
     }
 )

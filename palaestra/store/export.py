@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from palaestra.core.verdict import NoVerdict, Verdict
 from palaestra.store.columns import JUDGEMENT, STANDING, TRAJECTORY, UPDATE
 from palaestra.store.run_store import RunStore
 
-Format = Literal["jsonl", "parquet"]
+Format = Literal["jsonl", "parquet", "csv"]
 Row = dict[str, Any]
 
 BATCH = 256
@@ -65,6 +66,10 @@ def _judgement(event: JudgementGiven) -> Row:
         "scores": verdict and verdict.scores,
         "rationale": verdict and verdict.rationale,
         "no_verdict": event.judgement.reason if isinstance(event.judgement, NoVerdict) else None,
+        "dimensions": verdict and verdict.dimensions,
+        "alerts": verdict and verdict.alerts,
+        "votes": [vote.model_dump() for vote in event.judgement.votes],
+        "request": verdict and verdict.request,
         "usage": event.judgement.usage.model_dump(),
     }
 
@@ -97,6 +102,22 @@ def _write_parquet(rows: Iterable[Row], columns: pa.Schema, file: Path) -> int:
     return count
 
 
+def _write_csv(rows: Iterable[Row], columns: pa.Schema, file: Path) -> int:
+    """One line of text per row; what is no text and no number is JSON."""
+    count = 0
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(columns.names)
+        for row in rows:
+            writer.writerow([_cell(row[name]) for name in columns.names])
+            count += 1
+    return count
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float) else _json(value).decode()
+
+
 def _flat(row: Row) -> Row:
     return row | {"children": _json(row["children"])} if "children" in row else row
 
@@ -108,4 +129,5 @@ def _json(value: Any) -> bytes:
 _WRITERS: dict[Format, Callable[[Iterable[Row], pa.Schema, Path], int]] = {
     "jsonl": _write_jsonl,
     "parquet": _write_parquet,
+    "csv": _write_csv,
 }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 
+from palaestra.arena.forecast import calls_for, foresee
 from palaestra.arena.judging import JudgeConfig, judge, system_names
 from palaestra.arena.leaderboard import rank_systems
+from palaestra.arena.topologies.registry import TopologyName
 from palaestra.core.config import validate
 from palaestra.core.errors import ConfigError, DataError, JudgeError, ModelUnreachable, PalaestraError
 from palaestra.core.events import (
@@ -23,6 +26,8 @@ from palaestra.core.events import (
     TaskLoaded,
     TrajectoryFinished,
 )
+from palaestra.core.trajectory import Trajectory
+from palaestra.core.usage import total
 from palaestra.datasets.families import family
 from palaestra.datasets.source import AnswerSource
 from palaestra.models.programs.judge import judge as ballot
@@ -33,6 +38,8 @@ from palaestra.store.run_store import RunStore
 Serve = Callable[[Starlette], str]
 
 PROMPTS = [f"Plan walk {n} with a museum, a garden and a cheap dinner." for n in range(6)]
+PRICES = {"gpt-4o": (2.5, 10.0), "gpt-4o-mini": (0.15, 0.6)}
+"""US dollars for a million tokens in and out."""
 PLANS = {
     "good": "At 10:00 the Gulbenkian museum, at 14:00 the Estrela garden, at 19:30 a cheap dinner for 12.",
     "fair": "A museum first, then a garden.",
@@ -178,27 +185,116 @@ def test_an_unreachable_judge_is_an_error(
         start(tmp_path, configured(systems=[files["good"], files["fair"]], judge={"model": model}))
 
 
+def earlier_run(tmp_path: Path, answers: Mapping[int, Sequence[str]]) -> str:
+    """The folder of a run that answered some trips, perhaps repeatedly."""
+    tasks = family("trip").tasks(len(answers), "train")
+    store = RunStore.create(
+        tmp_path / "earlier", "run", configured(systems=["a.jsonl"], judge="scripted/judge")
+    )
+    for task, texts in zip(tasks, answers.values(), strict=True):
+        store.write(TaskLoaded(task=task))
+        for repeat, text in enumerate(texts):
+            trajectory = Trajectory(
+                id=f"{task.id}#{repeat}", task_id=task.id, agent="rlm", status="finished", answer=text
+            )
+            store.write(TrajectoryFinished(trajectory=trajectory))
+    store.close()
+    return str(store.folder)
+
+
 def test_earlier_runs_and_files_are_judged_by_a_familys_utility(tmp_path: Path) -> None:
     trip = family("trip")
     examples = trip.examples(6)
-    tasks = [example.task.model_dump(mode="json") for example in examples]
     planner = write(
         tmp_path / "planner.jsonl",
-        *({**task, "answer": each.answer} for task, each in zip(tasks, examples, strict=True)),
+        *({**each.task.model_dump(mode="json"), "answer": each.answer} for each in examples),
     )
-    silent = write(tmp_path / "silent.jsonl", *({**task, "answer": "no plan"} for task in tasks))
+    silent = write(
+        tmp_path / "silent.jsonl",
+        *({**each.task.model_dump(mode="json"), "answer": "no plan"} for each in examples),
+    )
     config = configured(systems=[planner, silent], judge="programmatic/trip", topology="anchor")
-    first, _ = start(tmp_path, config)
-    systems = [{"path": str(first.folder), "name": "both"}, silent]
-    second, finished = start(tmp_path, configured(systems=systems, judge="programmatic/trip"))
+    store, finished = start(tmp_path, config)
     assert finished.status == "done"
-    for event, example in zip(second.events(RankingMade), examples, strict=True):
-        id = example.task.id
-        worth = trip.utility(example.task, example.answer)
-        assert event.ranking.ranks[f"both/planner/{id}"] == 0
-        assert event.ranking.ranks[f"both/silent/{id}"] == event.ranking.ranks[f"silent/{id}"] == (worth > 0)
-    for store in (first, second):
+    ranks = {event.group: event.ranking.ranks for event in store.events(RankingMade)}
+    for task, answer in examples:
+        worth = trip.utility(task, answer)
+        assert ranks[task.id] == {f"planner/{task.id}": 0, f"silent/{task.id}": int(worth > 0)}
+    store.close()
+
+
+def test_repeated_answers_of_a_system_meet_only_other_systems_and_all_of_them_play(tmp_path: Path) -> None:
+    three = earlier_run(tmp_path, {0: ["a", "b", "c"], 1: ["d"]})
+    two = earlier_run(tmp_path, {0: ["e", "f"], 1: ["g", "h"]})
+    systems = [{"path": three, "name": "three"}, {"path": two, "name": "two"}]
+    config = configured(systems=systems, judge="programmatic/trip", topology="single-elimination")
+    store, finished = start(tmp_path, config)
+    assert finished.status == "done"
+    asked = {frozenset((event.first, event.second)) for event in store.events(JudgementGiven)}
+    first, second = (event.task.id for event in store.events(TaskLoaded))
+    assert asked == {
+        frozenset((f"three/{first}#0", f"two/{first}#0")),
+        frozenset((f"three/{first}#1", f"two/{first}#1")),
+        frozenset((f"three/{first}#2", f"two/{first}#0")),
+        frozenset((f"three/{second}#0", f"two/{second}#0")),
+        frozenset((f"three/{second}#0", f"two/{second}#1")),
+    }
+    groups = {event.group for event in store.events(RankingMade)}
+    assert groups == {*(f"{first}#{turn}" for turn in range(3)), *(f"{second}#{turn}" for turn in range(2))}
+    store.close()
+
+
+def test_one_system_alone_has_its_repeated_answers_ranked(tmp_path: Path) -> None:
+    folder = earlier_run(tmp_path, {0: ["a", "b", "c"], 1: ["d"]})
+    store, finished = start(tmp_path, configured(systems=[folder], judge="programmatic/trip"))
+    assert finished.status == "done"
+    [event] = store.events(RankingMade)
+    assert len(event.ranking.standings) == 3
+    store.close()
+
+
+def test_a_forecast_counts_what_the_run_then_asks_and_bounds_what_it_consumes(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    for topology in get_args(TopologyName):
+        config = configured(systems=list(files.values()), judge="scripted/judge", topology=topology)
+        expected = asyncio.run(foresee(config))
+        store, _ = start(tmp_path, config)
+        asked = [event.judgement.usage for event in store.events(JudgementGiven)]
+        assert (expected.groups, expected.questions) == (6, len(asked)), topology
+        [usage] = expected.usage.values()
+        spent = total(asked)
+        assert spent.tokens_in <= usage.tokens_in <= 2 * spent.tokens_in
+        assert usage.tokens_out == 4096 * len(asked)
         store.close()
+
+
+def test_a_forecast_knows_prices_judge_by_judge_and_asks_nobody(
+    files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    nobody = "http://127.0.0.1:9/v1"
+    members = [{"judge": {"model": {"name": f"openai/{name}", "api_base": nobody}}} for name in PRICES]
+    config = configured(systems=[files["good"], files["fair"]], judge={"kind": "panel", "judges": members})
+    expected = asyncio.run(foresee(config))
+    for (name, usage), (tokens_in, tokens_out) in zip(expected.usage.items(), PRICES.values(), strict=True):
+        assert usage.calls == expected.questions == 12
+        assert usage.cost == pytest.approx(
+            (usage.tokens_in * tokens_in + usage.tokens_out * tokens_out) / 1e6
+        )
+        assert name.removeprefix("openai/") in PRICES
+    assert expected.cost is not None
+    each = expected.cost / 12
+    assert asyncio.run(calls_for(6 * each * 3.5, config)) == 3
+    with pytest.raises(ConfigError, match="does not pay for one call in each of 6 groups"):
+        asyncio.run(calls_for(5 * each, config))
+    with pytest.raises(ConfigError, match="no known price"):
+        asyncio.run(
+            calls_for(
+                1,
+                config.model_copy(update={"judge": configured(systems=["a"], judge="scripted/judge").judge}),
+            )
+        )
 
 
 @pytest.mark.parametrize(

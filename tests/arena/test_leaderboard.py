@@ -8,11 +8,11 @@ from math import log10
 
 import pytest
 
-from palaestra.arena.leaderboard import Leaderboard, SystemScore, rank_systems
+from palaestra.arena.leaderboard import Leaderboard, SystemScore, rank_systems, win_rate_interval
 from palaestra.core.events import JudgementGiven
 from palaestra.core.trajectory import Trajectory
 from palaestra.core.usage import Usage
-from palaestra.core.verdict import NoVerdict, Verdict
+from palaestra.core.verdict import NoVerdict, Verdict, Vote, Winner
 
 USAGE = Usage(calls=1, tokens_in=100, tokens_out=20, cost=0.5)
 NONE = NoVerdict(reason="mumbled", usage=USAGE)
@@ -123,10 +123,48 @@ def test_a_95_percent_interval_covers_the_truth_about_as_often() -> None:
     draw = random.Random(5)
     covered = 0
     for _ in range(150):
-        row = rows(won(wins := sum(draw.random() < 0.7 for _ in range(40)), 40 - wins))["a"]
-        assert row.interval is not None
-        covered += row.interval[0] <= 0.7 <= row.interval[1]
+        low, high = win_rate_interval([[float(draw.random() < 0.7)] for _ in range(40)], seed=0)
+        covered += low <= 0.7 <= high
     assert 0.90 <= covered / 150 <= 0.99
+
+
+def test_the_interval_over_very_many_prompts_is_that_of_a_normal_distribution() -> None:
+    low, high = win_rate_interval([[float(n % 4 == 0)] for n in range(20_000)], seed=0)
+    assert (low, high) == pytest.approx((0.25 - 0.006, 0.25 + 0.006), abs=0.001)
+
+
+def test_a_rating_is_better_known_the_more_prompts_there_are() -> None:
+    def width(wins: int, losses: int) -> float:
+        row = rows(won(wins, losses))["a"]
+        assert row.rating_interval[0] < row.rating < row.rating_interval[1]
+        return row.rating_interval[1] - row.rating_interval[0]
+
+    assert width(3, 1) > 1.5 * width(30, 10)
+    assert width(10, 0) > 200
+
+
+def panel(prompt: int, *winners: Winner | None) -> JudgementGiven:
+    votes = tuple(
+        Vote(judge=f"m{place}", winner=winner, usage=Usage(calls=1, cost=0.1 * place))
+        for place, winner in enumerate(winners)
+    )
+    event = ask(prompt, "a", "b", (9, 1))
+    return event.model_copy(update={"judgement": event.judgement.model_copy(update={"votes": votes})})
+
+
+def test_a_panel_is_accounted_for_member_by_member_with_their_agreement() -> None:
+    events = [
+        panel(0, "first", "first", None),
+        panel(1, "first", "second", "second"),
+        ask(2, "a", "b", (9, 1)),
+    ]
+    board = rank_systems(events, answers("ab", 3), orders="one")
+    # Coincidences: units (f, f) and (f, s, s), n = 5, n_f = 3, n_s = 2.
+    # Observed disagreement 2·(1·2)/(3-1) = 2 of 5; expected 2·3·2/(5·4) = 0.6.
+    assert board.alpha == pytest.approx(1 - (2 / 5) / 0.6)
+    assert {judge: usage.calls for judge, usage in board.usage.items()} == {"m0": 2, "m1": 2, "m2": 2, "m": 1}
+    assert board.usage["m2"].cost == pytest.approx(0.4)
+    assert won(2, 1).alpha is None
 
 
 def test_matches_on_one_prompt_count_as_one_draw_of_the_bootstrap() -> None:

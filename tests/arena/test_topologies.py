@@ -5,16 +5,38 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+from palaestra.arena.topologies.adaptive import AdaptiveConfig
 from palaestra.arena.topologies.base import Outcome, Pairing, Topology
-from palaestra.arena.topologies.registry import TopologyName, match_count, topology
+from palaestra.arena.topologies.design import regular_graph
+from palaestra.arena.topologies.double_elimination import DoubleEliminationConfig
+from palaestra.arena.topologies.halving import HalvingConfig
+from palaestra.arena.topologies.oneshot import OneshotConfig
+from palaestra.arena.topologies.registry import (
+    AnyTopologyConfig,
+    TopologyName,
+    call_count,
+    match_count,
+    topology,
+)
+from palaestra.arena.topologies.round_robin import RoundRobinConfig
 from palaestra.arena.topologies.single_elimination import SingleElimination, standard_order
+from palaestra.arena.topologies.swiss import SwissConfig
 
-ALL: Sequence[TopologyName] = ("round-robin", "anchor", "single-elimination")
+ALL: Sequence[TopologyName] = get_args(TopologyName)
+BUDGETED: Sequence[TopologyName] = ("oneshot", "adaptive", "halving")
+CLASSICAL = [name for name in ALL if name not in BUDGETED]
+SEEDLESS = [name for name in CLASSICAL if name != "swiss"]
+"""Those in which the seed decides on nothing but who is named first, and on ties."""
+EXACT = [*CLASSICAL[:2], *BUDGETED]
+"""Those that find the whole order when points are exact."""
 
 any_topology = st.sampled_from(ALL)
 sizes = st.integers(min_value=1, max_value=19)
@@ -58,10 +80,16 @@ def noisy(seed: int, failures: float = 0.0) -> Callable[[Pairing], Outcome | Non
 def test_match_counts_are_the_closed_forms(name: TopologyName, count: int) -> None:
     board = topology(name, names(count))
     played = play(board, noisy(0))
+    rivals = count - 1
     closed_form = {
-        "round-robin": count * (count - 1) // 2,
-        "anchor": count - 1,
-        "single-elimination": 2 * (count - 1),
+        "round-robin": count * rivals // 2,
+        "anchor": rivals,
+        "single-elimination": 2 * rivals,
+        "double-elimination": 3 * rivals,
+        "swiss": min(rivals, rivals.bit_length()) * (count // 2),
+        "oneshot": min(4 * rivals, count * rivals),
+        "adaptive": min(4 * rivals, count * rivals),
+        "halving": min(4 * rivals, count * rivals),
     }
     assert len(played) == match_count(name, count) == closed_form[name]
     assert len(set(played)) == len(played)
@@ -105,7 +133,7 @@ def test_names_mean_nothing(name: TopologyName, count: int, luck: int, shuffle: 
     assert after.ranking().ranks == {new[one]: rank for one, rank in before.ranking().ranks.items()}
 
 
-@given(any_topology, sizes, seeds, st.randoms(use_true_random=False))
+@given(st.sampled_from(SEEDLESS), sizes, seeds, st.randoms(use_true_random=False))
 def test_seats_and_seed_mean_nothing_where_the_points_decide(
     name: TopologyName, count: int, seed: int, shuffle: random.Random
 ) -> None:
@@ -129,7 +157,7 @@ def test_without_noise_the_best_is_first(
     play(board, by_strength(strengths))
     order = [standing.contestant for standing in board.ranking().standings]
     assert order[0] == max(strengths, key=strengths.__getitem__)
-    if name != "single-elimination":
+    if name in EXACT:
         assert order == sorted(strengths, key=strengths.__getitem__, reverse=True)
 
 
@@ -297,3 +325,239 @@ def test_a_match_waits_for_its_own_sides_only() -> None:
         pairing = quarter_finals[frozenset(sides)]
         board.record(pairing, outcome(pairing))
         assert [pairing.stage for pairing in board.ready()] == then_ready
+
+
+@given(st.integers(min_value=1, max_value=33), st.booleans(), seeds, st.sampled_from(["anchor", "lot"]))
+def test_two_defeats_and_no_fewer_are_out(count: int, reset: bool, luck: int, seeding: str) -> None:
+    config = DoubleEliminationConfig.model_validate({"seeding": seeding, "reset": reset})
+    board = topology(config, names(count), luck)
+    defeats: Counter[str] = Counter()
+    outcome = noisy(luck)
+
+    def no_draws(pairing: Pairing) -> Outcome:
+        points = outcome(pairing)
+        assert points is not None
+        first_wins = points.first >= points.second
+        if pairing.stage != "seeding":
+            assert max(defeats[pairing.first], defeats[pairing.second]) < 2
+            defeats[pairing.second if first_wins else pairing.first] += 1
+        return Outcome(float(first_wins), float(not first_wins))
+
+    played = play(board, no_draws)
+    assert len(played) <= board.match_count
+    champion = board.ranking().standings[0].contestant
+    finals = [pairing for pairing in played if pairing.stage.endswith("final")]
+    if count > 1:
+        assert all(defeats[name] == 2 for name in names(count) if name not in finals[-1][1:])
+        assert champion in finals[-1][1:]
+        assert not reset or defeats[champion] < 2
+        assert len(finals) == 1 or reset
+
+
+def test_double_elimination_by_hand() -> None:
+    """Four, seeded by lot. The strongest two meet in the winners' final, and again in the final."""
+    strengths = by_strength({"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0})
+    for seed in range(10):
+        board = topology(DoubleEliminationConfig(seeding="lot"), list("abcd"), seed)
+        stages = Counter(pairing.stage for pairing in play(board, strengths))
+        assert stages == {
+            "winners' round 1": 2,
+            "winners' round 2": 1,
+            "losers' round 1": 1,
+            "losers' round 2": 1,
+            "final": 1,
+        }
+        assert list(board.ranking().ranks) == list("abcd")
+
+
+def test_the_second_final_decides_when_the_first_is_the_winners_only_defeat() -> None:
+    board = topology(DoubleEliminationConfig(seeding="lot", reset=True), ["a", "b"])
+    wins = {"winners' round 1": "a", "final": "b", "second final": "b"}
+
+    def outcome(pairing: Pairing) -> Outcome:
+        first_wins = pairing.first == wins[pairing.stage]
+        return Outcome(float(first_wins), float(not first_wins))
+
+    assert [pairing.stage for pairing in play(board, outcome)] == list(wins)
+    assert board.ranking().ranks == {"b": 0, "a": 1}
+
+
+def test_brackets_overlap() -> None:
+    """The losers of a first round meet as soon as both are known, while the winners' bracket goes on."""
+    board = topology(DoubleEliminationConfig(seeding="lot"), names(8))
+    first_round = board.ready()
+    for pairing in (first_round[0], first_round[-1]):  # first against last seed, fourth against fifth
+        board.record(pairing, Outcome(1, 0))
+    assert {pairing.stage for pairing in board.ready()} == {"winners' round 2", "losers' round 1"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(min_value=2, max_value=40), seeds)
+def test_swiss_has_no_rematch_and_no_second_bye(count: int, luck: int) -> None:
+    board = topology("swiss", names(count), luck)
+    played = play(board, noisy(luck, failures=0.1))
+    pairs = [frozenset(pairing[1:]) for pairing in played]
+    assert len(set(pairs)) == len(pairs)
+    rounds = max(int(pairing.stage.split()[-1]) for pairing in played)
+    met = Counter(name for pair in pairs for name in pair)
+    byes = [rounds - met[name] for name in names(count)]
+    assert max(byes) <= 1
+    assert sum(byes) == (rounds if count % 2 else 0)
+    times_first = Counter(pairing.first for pairing in played)
+    assert all(abs(2 * times_first[name] - met[name]) <= 3 for name in names(count))
+
+
+@given(st.integers(min_value=2, max_value=12), seeds)
+def test_swiss_pairs_equals(count: int, luck: int) -> None:
+    """In the second round nobody who won meets one who lost, but for one pair where the numbers are odd."""
+    board = topology("swiss", names(2 * count), luck)
+    first_round = board.ready()
+    for pairing in first_round:
+        board.record(pairing, Outcome(1, 0))
+    winners = {pairing.first for pairing in first_round}
+    mixed = [
+        pairing for pairing in board.ready() if (pairing.first in winners) != (pairing.second in winners)
+    ]
+    assert len(mixed) == count % 2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(min_value=2, max_value=6), seeds)
+def test_swiss_with_as_many_rounds_as_rivals_is_a_round_robin(half: int, luck: int) -> None:
+    """Every pair meets, or a rematch was unavoidable: the tournament always ends."""
+    board = topology(SwissConfig(rounds=100), names(2 * half), luck)
+    assert len(play(board, noisy(luck))) == half * (2 * half - 1)
+
+
+def test_swiss_by_hand() -> None:
+    """Two of four win both rounds or lose both; the others are told apart by their opponents."""
+    board = topology("swiss", list("abcd"), seed=0)
+    play(board, by_strength({"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}))
+    standings = board.ranking().standings
+    assert [standing.contestant for standing in standings][0::3] == ["a", "d"]
+    assert [standing.score for standing in standings] == [1.0, 0.5, 0.5, 0.0]
+
+
+@given(st.integers(min_value=1, max_value=40), st.integers(min_value=0, max_value=200))
+def test_regular_graphs_are_regular(nodes: int, wanted: int) -> None:
+    edges = regular_graph(nodes, wanted)
+    assert len(edges) == min(wanted, nodes * (nodes - 1)) == len(set(edges))
+    degree = Counter(node for edge in edges for node in edge)
+    first = Counter(edge[0] for edge in edges)
+    degrees = [degree[node] for node in range(nodes)]
+    assert max(degrees) - min(degrees) <= 2
+    assert all(abs(2 * first[node] - degree[node]) <= 2 for node in range(nodes))
+    if len(edges) <= nodes * (nodes - 1) // 2:
+        assert len({frozenset(edge) for edge in edges}) == len(edges)
+    if wanted >= nodes:
+        reached = {0}
+        while more := {b for a, b in edges if a in reached} | {a for a, b in edges if b in reached} - reached:
+            if more <= reached:
+                break
+            reached |= more
+        assert len(reached) == nodes
+
+
+@given(st.sampled_from(BUDGETED), st.integers(min_value=2, max_value=20), st.integers(1, 120), seeds)
+def test_a_budget_is_kept_and_used(name: TopologyName, count: int, budget: int, luck: int) -> None:
+    config = topology_named(name, budget=budget)
+    board = topology(config, names(count), luck)
+    assert board.orders == "one"
+    calls = play(board, noisy(luck, failures=0.1))
+    assert len(calls) == call_count(config, count) == min(budget, count * (count - 1))
+    asked = Counter(pairing[1:] for pairing in calls)
+    if name != "halving":
+        assert set(asked.values()) == {1}
+    if budget <= count * (count - 1) // 2 and name != "halving":
+        assert len({frozenset(pair) for pair in asked}) == budget
+
+
+def test_calls_are_counted_as_they_are_asked() -> None:
+    assert (
+        call_count("single-elimination", 16) == call_count("oneshot", 16) == call_count("halving", 16) == 60
+    )
+    assert call_count("swiss", 16, "one") == 32
+    assert call_count("oneshot", 16, "both") == 60
+
+
+@given(st.integers(min_value=3, max_value=20), seeds, st.integers(min_value=2, max_value=4))
+def test_adaptive_goes_on_while_the_latest_calls_are_under_way(count: int, luck: int, load: int) -> None:
+    """After the opening as many calls as there are contestants may be under way at once, to the end."""
+    board = topology(AdaptiveConfig(budget=load * count), names(count), luck)
+    outcome = noisy(luck)
+    under_way, left = list(board.ready()), board.match_count
+    while under_way:
+        assert len(under_way) >= min(count, left)
+        board.record(under_way[0], outcome(under_way.pop(0)))
+        left -= 1
+        under_way += board.ready()
+
+
+def test_adaptive_asks_about_those_who_are_hard_to_tell_apart() -> None:
+    """Six contestants of which two are equal and the others far apart."""
+    strengths = {"c0": 9.0, "c1": 7.5, "c2": 6.0, "c3": 4.5, "c4": 1.0, "c5": 1.0}
+    luck = random.Random(0)
+
+    def blurred(pairing: Pairing) -> Outcome:
+        first, second = (strengths[name] + luck.gauss(0, 0.5) for name in pairing[1:])
+        return Outcome(first, second)
+
+    asked: Counter[frozenset[str]] = Counter()
+    for seed in range(20):
+        for pairing in play(topology(AdaptiveConfig(budget=13), names(6), seed), blurred):
+            asked[frozenset(pairing[1:])] += pairing.stage != "opening"
+    assert asked[frozenset(("c4", "c5"))] > asked[frozenset(("c0", "c5"))]
+
+
+def test_halving_spends_the_second_half_on_the_best() -> None:
+    strengths = {name: float(place) / 4 for place, name in enumerate(names(16))}
+    board = topology(HalvingConfig(), names(16), seed=3)
+    calls = play(board, by_strength(strengths))
+    late = Counter(name for pairing in calls if pairing.stage == "batch 3" for name in pairing[1:])
+    assert set(late) <= {"c12", "c13", "c14", "c15"}
+    both_ways = Counter(frozenset(pairing[1:]) for pairing in calls if pairing.stage == "batch 2")
+    assert set(both_ways.values()) == {2}
+
+
+@given(st.sampled_from(CLASSICAL), st.integers(min_value=2, max_value=12), seeds)
+def test_reranking_asks_nothing_more_and_ranks_by_the_posterior(name: str, count: int, luck: int) -> None:
+    plain, reranked = topology_named(name), topology_named(name, rerank="posterior")
+    boards = [topology(each, names(count), luck) for each in (plain, reranked)]
+    calls = [play(board, noisy(luck, failures=0.1)) for board in boards]
+    assert calls[0] == calls[1]
+    before, after = (board.ranking() for board in boards)
+    assert before.undecided == after.undecided
+    assert sum(standing.score for standing in after.standings) == pytest.approx(0, abs=1e-6)
+    scores = [standing.score for standing in after.standings]
+    assert all(one >= other for one, other in pairwise(scores))
+    if sum(standing.comparisons for standing in after.standings):
+        assert all(standing.standard_error for standing in after.standings)
+
+
+def topology_named(name: str, **config: str | int) -> AnyTopologyConfig:
+    return TypeAdapter[AnyTopologyConfig](AnyTopologyConfig).validate_python({"name": name, **config})
+
+
+def test_more_comparisons_make_surer() -> None:
+    strengths = by_strength({"a": 6.0, "b": 5.0, "c": 4.0})
+    errors = []
+    for budget in (2, 6):
+        board = topology(OneshotConfig(budget=budget), list("abc"))
+        play(board, strengths)
+        errors.append(max(standing.standard_error or 0 for standing in board.ranking().standings))
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_without_any_verdict_nothing_is_claimed(name: TopologyName, count: int) -> None:
+    board = topology(name, names(count), seed=1)
+    played = play(board, lambda _: None)
+    ranking = board.ranking()
+    assert ranking.undecided == len(played)
+    assert all(standing.comparisons == 0 for standing in ranking.standings)
+    assert all(standing.standard_error is None for standing in ranking.standings) or name == "swiss"
+
+
+def test_a_reranked_round_robin_is_configured_by_a_mapping() -> None:
+    assert topology_named("round-robin", rerank="posterior") == RoundRobinConfig(rerank="posterior")

@@ -157,7 +157,7 @@ def test_a_mapped_column_must_be_there(tmp_path: Path) -> None:
         ("missing.jsonl", None, DataError, "No such file or directory; check the path"),
         ("missing.parquet", None, DataError, "cannot read"),
         ("bad.parquet", b"PAR1 or not", DataError, "is not a Parquet file"),
-        ("a.csv", b"id,prompt", ConfigError, "give a .jsonl or .parquet file or hub:<owner>/<name>"),
+        ("a.csv", b"id,prompt", ConfigError, "give a .jsonl, .json or .parquet file or hub:<owner>/<name>"),
     ],
 )
 def test_a_file_that_cannot_be_read(

@@ -1,7 +1,8 @@
-"""Exported files hold what the run holds, and both formats hold the same."""
+"""Exported files hold what the run holds, and all formats hold the same."""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -17,7 +18,7 @@ from palaestra.core.events import JudgementGiven, RankingMade, TrajectoryFinishe
 from palaestra.core.ranking import Ranking, Standing
 from palaestra.core.trajectory import Action, Step, Trajectory
 from palaestra.core.usage import Usage
-from palaestra.core.verdict import NoVerdict, Verdict
+from palaestra.core.verdict import NoVerdict, Verdict, Vote
 from palaestra.store.export import BATCH, export
 from palaestra.store.run_store import RunStore
 
@@ -89,7 +90,7 @@ def test_one_file_per_kind_with_every_row(store: RunStore) -> None:
     assert read_jsonl(folder / "updates.jsonl")[-1]["metrics"] == {"loss": BATCH / 2}
 
 
-def test_both_formats_hold_the_same(store: RunStore, tmp_path: Path) -> None:
+def test_jsonl_and_parquet_hold_the_same(store: RunStore, tmp_path: Path) -> None:
     lines, tables = (export(store, format, tmp_path / "out") for format in ("jsonl", "parquet"))
     assert [file.stem for file in lines] == [file.stem for file in tables]
     for jsonl, parquet in zip(lines, tables, strict=True):
@@ -99,6 +100,46 @@ def test_both_formats_hold_the_same(store: RunStore, tmp_path: Path) -> None:
                 row["children"] = json.loads(row["children"])
                 row["usage"] = {role: usage for role, usage in row["usage"].items() if usage}
         assert found == expected
+
+
+def test_csv_has_a_line_for_each_row_and_json_in_the_cells_that_need_it(
+    store: RunStore, tmp_path: Path
+) -> None:
+    lines, sheets = (export(store, format, tmp_path / "out") for format in ("jsonl", "csv"))
+    assert list(lines.values()) == list(sheets.values())
+    for jsonl, sheet in zip(lines, sheets, strict=True):
+        with sheet.open(newline="", encoding="utf-8") as cells:
+            for expected, row in zip(read_jsonl(jsonl), csv.DictReader(cells), strict=True):
+                assert list(row) == list(expected)
+                for name, value in expected.items():
+                    empty = "" if value is None else None
+                    text = value if isinstance(value, str) else empty
+                    assert row[name] == text if text is not None else json.loads(row[name]) == value
+
+
+def test_what_a_panel_said_is_exported_with_its_verdict(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "judge", VerbConfig())
+    votes = (
+        Vote(judge="m1", winner="first", scores=(9, 1), usage=USAGE),
+        Vote(judge="m2", winner=None, reason="down"),
+    )
+    verdict = Verdict(
+        winner="first",
+        scores=(9, 1),
+        votes=votes,
+        alerts=("second: a role marker",),
+        dimensions={"depth": (9, 1)},
+    )
+    store.write(JudgementGiven(group="g", stage="r", first="a", second="b", judge="j", judgement=verdict))
+    (jsonl,), (parquet,) = export(store, "jsonl"), export(store, "parquet")
+    [row] = read_jsonl(jsonl)
+    assert row == read_parquet(parquet)[0]
+    assert [(vote["judge"], vote["winner"], vote["reason"]) for vote in row["votes"]] == [
+        ("m1", "first", ""),
+        ("m2", None, "down"),
+    ]
+    assert (row["alerts"], row["dimensions"]) == (["second: a role marker"], {"depth": [9, 1]})
+    store.close()
 
 
 def test_numbers_that_are_none_any_more_are_kept(tmp_path: Path) -> None:

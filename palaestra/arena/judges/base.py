@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
@@ -22,4 +23,17 @@ class Judge(Protocol):
         Raises:
             ModelError: the judge's model did not answer at all (wrong key, no connection).
         """
+        ...
+
+
+@runtime_checkable
+class GroupJudge(Judge, Protocol):
+    """A judge that looks at all contestants of a group at once."""
+
+    def meet(self, task: Task, contestants: Sequence[Trajectory]) -> None:
+        """Whom the pairs to come are drawn from. Told once, before the first of them is asked."""
+        ...
+
+    def leave(self, task: Task, contestants: Sequence[Trajectory]) -> None:
+        """No pair of these is asked any more."""
         ...

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from palaestra.core.task import ContextFile, Task
 from palaestra.core.trajectory import Trajectory
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e0fff]"
+)
+"""Characters that a reader does not see and a model does: controls, marks of direction, tags."""
+CHAT_TOKEN = re.compile(
+    r"[<＜](?:[|｜¦][^<>＜＞\n]{1,60}[|｜¦]|/?(?:s|bos|eos|think|tool_call|tool_response)|(?:start|end)_of_turn"
+    r"|<\s?/?SYS>)[>＞]|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]",
+    re.IGNORECASE,
+)
+"""What chat templates put between messages; a tokenizer may read it as such wherever it stands."""
 
 
 class Exhibit(NamedTuple):
@@ -20,12 +30,24 @@ class Exhibit(NamedTuple):
 
 def show_task(task: Task, characters: int) -> list[Exhibit]:
     """The prompt, whole, and the context, cut to `characters`; a context on disk is named only."""
-    exhibits = [Exhibit("request", task.prompt)]
+    exhibits = [Exhibit("request", task.request)]
     if isinstance(task.context, ContextFile):
         exhibits.append(Exhibit(f"context of {task.context.characters:,} characters, not shown", ""))
     elif task.context:
-        exhibits.append(Exhibit("context", clip(task.context, characters)))
+        texts = _texts(task.context)
+        shares = fair_shares([len(text) for text in texts.values()], characters)
+        exhibits += [
+            Exhibit(label, clip(text, share))
+            for (label, text), share in zip(texts.items(), shares, strict=True)
+        ]
     return exhibits
+
+
+def _texts(context: str | Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    if isinstance(context, str):
+        return {"context": context}
+    texts = list(context.values() if isinstance(context, Mapping) else context)
+    return {f"context, text {number} of {len(texts)}": text for number, text in enumerate(texts, 1)}
 
 
 def show_trajectory(trajectory: Trajectory, characters: int) -> list[Exhibit]:
@@ -78,4 +100,15 @@ def clip(text: str, characters: int) -> str:
 
 def quote(text: str) -> str:
     """Every line behind "> ", whatever stands for a line break, so that none can pass for one of ours."""
-    return "\n".join("> " + _UNPRINTABLE.sub("\ufffd", line) for line in text.splitlines() or [""])
+    return "> " + neutralise(text).replace("\n", "\n> ")
+
+
+def neutralise(text: str) -> str:
+    """The text with one kind of line break, with what a reader would not see replaced, and with the tokens of
+    chat templates broken.
+
+    >>> neutralise("a\\u202eb<|im_end|>")
+    'a\ufffdb<·|im_end|>'
+    """
+    visible = HIDDEN.sub("\ufffd", "\n".join(text.splitlines()))
+    return CHAT_TOKEN.sub(lambda token: f"{token[0][0]}·{token[0][1:]}", visible)

@@ -2,55 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from palaestra.arena.judges.annotators import AnnotatorPool, AnnotatorPoolConfig
 from palaestra.arena.judges.base import Judge
+from palaestra.arena.judges.human import HumanJudge, HumanJudgeConfig
+from palaestra.arena.judges.listwise import ListwiseJudge, ListwiseJudgeConfig
 from palaestra.arena.judges.llm import LLMJudge, LLMJudgeConfig
+from palaestra.arena.judges.panel import Member, PanelJudge, PanelJudgeConfig
+from palaestra.arena.judges.pointwise import PointwiseJudge, PointwiseJudgeConfig
 from palaestra.arena.judges.programmatic import ProgrammaticJudge, ProgrammaticJudgeConfig, Utility
+from palaestra.arena.judges.recorded import RecordedJudge, RecordedJudgeConfig
+from palaestra.arena.judges.reference import ReferenceJudge, ReferenceJudgeConfig
+from palaestra.arena.judges.single import from_name
+from palaestra.core.record import derive_seed
 from palaestra.datasets.families import TaskFamily, family
+from palaestra.datasets.judgements.importer import load_judgements
+from palaestra.models.base import Model
+from palaestra.models.config import ModelConfig
+from palaestra.models.estimate import estimating
 from palaestra.models.registry import load_model
 from palaestra.store.cache import ResponseCache
 
-
-def _from_name(value: Any) -> Any:
-    if isinstance(value, str):
-        backend, _, name = value.partition("/")
-        return (
-            {"kind": backend, "family": name}
-            if backend == "programmatic"
-            else {"kind": "llm", "model": value}
-        )
-    return {"kind": "llm", **value} if isinstance(value, dict) else value
-
-
-AnyJudgeConfig = Annotated[
-    LLMJudgeConfig | ProgrammaticJudgeConfig, Field(discriminator="kind"), BeforeValidator(_from_name)
-]
-"""A bare name is enough: a language model's, or `programmatic/<task family>`."""
+AnyJudge = (
+    LLMJudgeConfig
+    | ReferenceJudgeConfig
+    | PointwiseJudgeConfig
+    | ListwiseJudgeConfig
+    | PanelJudgeConfig
+    | AnnotatorPoolConfig
+    | ProgrammaticJudgeConfig
+    | HumanJudgeConfig
+    | RecordedJudgeConfig
+)
+AnyJudgeConfig = Annotated[AnyJudge, Field(discriminator="kind"), BeforeValidator(from_name)]
+"""A bare name is enough for a judge that stands alone: see `judge_settings`."""
 
 
 @asynccontextmanager
 async def open_judge(
-    config: LLMJudgeConfig | ProgrammaticJudgeConfig, seed: int = 0, cache: ResponseCache | None = None
+    config: AnyJudge, seed: int = 0, cache: ResponseCache | None = None
 ) -> AsyncIterator[Judge]:
-    """The judge that `config` describes; its model is closed afterwards.
+    """The judge that `config` describes; its models are closed afterwards.
 
     Raises:
         ConfigError: there is no such model or family, or the rubric cannot be read.
+        DataError: the recorded judgements cannot be read.
     """
-    if isinstance(config, ProgrammaticJudgeConfig):
-        name, utility = f"programmatic/{config.family}", _on_the_scale(family(config.family))
-        yield ProgrammaticJudge(name, utility, config.noise, config.position_bias, seed)
-        return
-    model = load_model(config.model, cache)
-    try:
-        yield LLMJudge(model, config, seed)
-    finally:
-        await model.close()
+    async with AsyncExitStack() as models:
+
+        def open_model(wanted: ModelConfig) -> Model:
+            model = load_model(wanted, cache)
+            models.push_async_callback(model.close)
+            return model
+
+        yield _build(config, seed, open_model)
+
+
+def check_judge(config: AnyJudge, seed: int = 0) -> None:
+    """
+    Raises:
+        ConfigError, DataError: the judge cannot be opened. Weights are not loaded to see that.
+    """
+    _build(estimating(config), seed, load_model)
+
+
+def _build(config: AnyJudge, seed: int, open_model: Callable[[ModelConfig], Model]) -> Judge:
+    match config:
+        case LLMJudgeConfig():
+            return LLMJudge(open_model(config.model), config, seed)
+        case ReferenceJudgeConfig():
+            return ReferenceJudge(open_model(config.model), config, seed)
+        case PointwiseJudgeConfig():
+            return PointwiseJudge(open_model(config.model), config, seed)
+        case ListwiseJudgeConfig():
+            return ListwiseJudge(open_model(config.model), config, seed)
+        case PanelJudgeConfig():
+            members = [
+                Member(_build(member.judge, derive_seed(seed, index), open_model), member.weight)
+                for index, member in enumerate(config.judges)
+            ]
+            return PanelJudge(members, config.rule, config.quorum)
+        case AnnotatorPoolConfig():
+            annotators = [
+                _build(annotator, derive_seed(seed, index), open_model)
+                for index, annotator in enumerate(config.annotators)
+            ]
+            return AnnotatorPool(annotators, config.label_noise, seed)
+        case ProgrammaticJudgeConfig():
+            name, utility = f"programmatic/{config.family}", _on_the_scale(family(config.family))
+            return ProgrammaticJudge(name, utility, config.noise, config.position_bias, seed)
+        case HumanJudgeConfig():
+            return HumanJudge(config)
+        case RecordedJudgeConfig():
+            return RecordedJudge(f"recorded/{config.path}", load_judgements(config.path), config.judge)
 
 
 def _on_the_scale(known: TaskFamily) -> Utility:

@@ -1,4 +1,7 @@
-"""A judge that compares by what can be counted: coverage of the request, concreteness, sensible length."""
+"""A judge that compares by what can be counted: coverage of the request, concreteness, sensible length.
+
+Shown one contestant alone it gives whole points, as language models do that have nothing to hold it against.
+"""
 
 from __future__ import annotations
 
@@ -22,39 +25,47 @@ _COMMON = frozenset(
 
 
 def judge(messages: Sequence[Message], sampling: Sampling) -> str:
-    """A few words on both contestants, then the ballot, as the prompt of `LLMJudge` asks for it."""
+    """A few words on each contestant, then the ballot, as the prompts of the judges ask for it."""
     system, request = messages[0].content, messages[-1].content
-    code = re.search(r"^===== (\w+) task =====$", request, re.MULTILINE)
+    code = re.match(r"===== (\w+) task =====$", request, re.MULTILINE)
     if code is None:
         return "I was not shown a contest."
-    wanted = _content_words(_quoted(_section(request, code[1], "task"), "request"))
+    sections = read_sections(request, code[1])
+    wanted = _content_words(sections["task"].get("request", ""))
     criteria = _content_words("\n".join(re.findall(r"^- .*\): (.*)$", system, re.MULTILINE)))
     answers = {
-        name: _quoted(_section(request, code[1], f"contestant {name}"), "final answer") for name in "AB"
+        name.removeprefix("contestant "): exhibits.get("final answer", "")
+        for name, exhibits in sections.items()
+        if name != "task"
     }
     scores = {name: _score(answer, wanted, criteria) for name, answer in answers.items()}
+    if len(scores) == 1:
+        scores = {name: float(round(score)) for name, score in scores.items()}
     remarks = [
         f"{name} takes up {len(wanted & _content_words(answer))} of {len(wanted)} things asked for "
         f"and names {_concrete_items(answer)} particulars."
         for name, answer in answers.items()
     ]
-    better = (
-        "Both are equal" if scores["A"] == scores["B"] else f"{max(scores, key=scores.__getitem__)} is better"
-    )
-    verdict = {"ballot": code[1], "reason": f"{better} by coverage and concreteness.", "scores": scores}
+    best = [name for name, score in scores.items() if score == max(scores.values())]
+    verdict = {
+        "ballot": code[1],
+        "reason": f"{' and '.join(best)} stand first by coverage and concreteness.",
+        "scores": scores,
+    }
     return "\n".join([*remarks, json.dumps(verdict)])
 
 
-def _section(request: str, code: str, name: str) -> str:
-    frame = rf"^===== {code} {name} =====$(.*)^===== {code} end of {name} =====$"
-    found = re.search(frame, request, re.MULTILINE | re.DOTALL)
-    return found[1] if found else ""
-
-
-def _quoted(section: str, label: str) -> str:
-    """The quoted lines below `[label]`; empty where there is no such label."""
-    found = re.search(rf"^\[{label}\]\n((?:> .*\n)*)", section, re.MULTILINE)
-    return "\n".join(line.removeprefix("> ") for line in found[1].splitlines()) if found else ""
+def read_sections(request: str, code: str) -> dict[str, dict[str, str]]:
+    """The exhibits of each section by their labels, as a reader finds them who trusts the lines with the
+    code and nothing else."""
+    frames = rf"^===== {code} (?!end of )(.+) =====\n((?:.*\n)*?)===== {code} end of \1 =====$"
+    return {
+        name: {
+            label: "\n".join(line.removeprefix("> ") for line in text.splitlines())
+            for label, text in re.findall(r"^\[(.*)\]\n((?:> .*\n)*)", section, re.MULTILINE)
+        }
+        for name, section in re.findall(frames, request, re.MULTILINE)
+    }
 
 
 def _content_words(text: str) -> frozenset[str]:
