@@ -1,4 +1,3 @@
-from .advantages.rank import normalised as normalised
 from .advantages.rank import rank_advantages as rank_advantages
 from .advantages.rank import rank_rewards as rank_rewards
 from .config import TrainConfig as TrainConfig

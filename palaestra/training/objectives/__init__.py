@@ -1,0 +1,5 @@
+"""Objectives: pure functions from token log-probabilities to a loss. `registry` lists them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,78 @@
+"""What objectives have in common that learn from rewards: advantages, and PPO's clipped surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Self
+
+from pydantic import Field
+from torch import Tensor
+
+from palaestra.core.record import Record
+from palaestra.training.advantages.registry import AdvantageName, advantages
+from palaestra.training.objectives.base import Need, Objective, TokenBatch, TokenLoss
+from palaestra.training.objectives.kl import KLConfig, with_kl
+
+
+class PolicyGradientConfig(Record):
+    """Base of the settings of objectives that learn from rewards."""
+
+    advantage: AdvantageName = "group-standardised"
+    """How the rewards of a batch become advantages."""
+
+
+class PolicyGradient(Objective):
+    """Base of the objectives that weigh log-probabilities by advantages."""
+
+    config: PolicyGradientConfig
+
+    def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
+        return batch.with_advantages(self.advantages(batch)), self
+
+    def advantages(self, batch: TokenBatch) -> Tensor:
+        """By the configured rule, one for each rollout."""
+        return advantages(
+            self.config.advantage, batch.given("reward_N"), batch.given("group_N"), batch.given("family_N")
+        )
+
+
+class ClipConfig(Record):
+    clip_low: float = Field(default=0.2, ge=0)
+    """The ratio is clipped to [1 - clip_low, 1 + clip_high]."""
+    clip_high: float = Field(default=0.2, ge=0)
+
+
+class ClippedConfig(PolicyGradientConfig, ClipConfig, KLConfig):
+    """Base of the settings of objectives with PPO's clip."""
+
+
+class Clipped(PolicyGradient):
+    """Base of the objectives with a clipped ratio to the old policy and maybe a KL term."""
+
+    config: ClippedConfig
+
+    @property
+    def needs(self) -> Collection[Need]:
+        return {"old_log_prob_NT", "reference_log_prob_NT"} if self.config.kl > 0 else {"old_log_prob_NT"}
+
+
+def token_ratio(batch: TokenBatch) -> Tensor:
+    """ρ = π / π_old of each token; 1 where masked."""
+    return (batch.log_prob_NT - batch.given("old_log_prob_NT")).where(batch.mask_NT, 0).exp()
+
+
+def clipped_surrogate(batch: TokenBatch, ratio_NT: Tensor, config: ClipConfig) -> TokenLoss:
+    """−min(ρA, clip(ρ)A): no push beyond the trust region, in either direction (PPO, arXiv 1707.06347)."""
+    surrogate_NT = ratio_NT * batch.advantage_NT
+    clipped_NT = ratio_NT.clamp(1 - config.clip_low, 1 + config.clip_high) * batch.advantage_NT
+    metrics = {
+        "ratio": ratio_NT.detach(),
+        "clip_fraction": (clipped_NT < surrogate_NT).to(ratio_NT.dtype),
+        "entropy": batch.entropy_NT.detach(),
+    }
+    return TokenLoss(-surrogate_NT.minimum(clipped_NT), metrics)
+
+
+def clipped_loss(batch: TokenBatch, ratio_NT: Tensor, config: ClippedConfig) -> TokenLoss:
+    """−min(ρA, clip(ρ)A) + β·KL(policy ‖ reference)."""
+    return with_kl(clipped_surrogate(batch, ratio_NT, config), batch, config)
