@@ -26,15 +26,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stub_endpoint import reply
 from benchmarks.tables import replace_section, table
 from palaestra.agents.base import AgentContext
 from palaestra.agents.rlm import RLMAgent, RLMConfig
 from palaestra.core.budget import Budget, Meter
-from palaestra.core.chat import Sampling
+from palaestra.core.chat import Completion, Message, Sampling
 from palaestra.core.events import discard
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
-from palaestra.core.usage import total
+from palaestra.core.usage import Usage, total
 from palaestra.datasets.documents import keep
 from palaestra.models.base import Model
 from palaestra.models.config import ModelConfig
@@ -62,6 +63,7 @@ def main() -> None:
     measured = {
         "machine": {"cpu_count": os.cpu_count(), "platform": platform.platform()},
         "palaestra": measure(),
+        "in_process_seconds": measure_in_process(),
         "contexts": [_in_a_process(tokens) for tokens in TOKENS],
     }
     if not chosen.without_peers:
@@ -96,6 +98,33 @@ def measure() -> dict[str, Any]:
 _JOBS = (("one", "ONE", 0.0), ("batch", "BATCH", LATENCY), ("children", "CHILDREN", LATENCY))
 
 
+class InProcess:
+    """The stub without HTTP: what is left is Palaestra's own work."""
+
+    name = "stub"
+    context_window: int | None = None
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        await asyncio.sleep(LATENCY)
+        text = reply([(message.role, message.content) for message in messages])
+        return Completion(text=text, finish_reason="stop", usage=Usage(calls=1))
+
+    async def close(self) -> None:
+        pass
+
+
+def measure_in_process() -> float:
+    """Seconds of the batch of sub-calls without LiteLLM and HTTP."""
+    task = Task(id="t", prompt="JOB BATCH", context="text")
+    agent = RLMAgent(RLMConfig(parallel=PARALLEL))
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        asyncio.run(agent.run(task, _context([InProcess()])))
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
 async def _ask(job: str, address: str) -> Trajectory:
     config = ModelConfig(name="openai/stub", api_base=f"{address}/v1", concurrency=PARALLEL)
     model = load_model(config)
@@ -126,7 +155,7 @@ def measure_peer(peer: str) -> dict[str, Any]:
     measured: dict[str, Any] = {}
     for latency in (0.0, LATENCY):
         with _stub(latency) as address, tempfile.TemporaryDirectory() as folder:
-            command = [python, Path(__file__).with_name("rlm_peers.py"), peer, address]
+            command: list[str | Path] = [python, Path(__file__).with_name("rlm_peers.py"), peer, address]
             done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
             told = json.loads(done.stdout.strip().splitlines()[-1])
         measured |= {name: told[name] for name in told if (name == "one") == (latency == 0)}
@@ -190,6 +219,11 @@ def _sections(measured: dict[str, Any]) -> Iterator[str]:
             (
                 f"{SUB_CALLS} batched sub-calls (ideal {ideal:.2f} s)",
                 *_each(measured, systems, "batch", _seconds),
+            ),
+            (
+                f"{SUB_CALLS} batched sub-calls of a model in the same process, without HTTP",
+                f"{measured['in_process_seconds']:.2f} s",
+                *["" for _ in systems[1:]],
             ),
             (f"{CHILDREN} recursive children of two turns", *_each(measured, systems, "children", _seconds)),
             ("children whose output was their own and whole", *_each(measured, systems, "children", _right)),

@@ -89,8 +89,7 @@ def _child(messages: list[tuple[str, str]]) -> tuple[str, str]:
         return WORK, ""
     seen = "\n".join(text for role, text in messages if role != "assistant")
     printed = re.findall(r"(begin|end) CHILD <(\d+)>", seen)
-    right = len(printed) == 2 and [word for word, _ in printed] == ["begin", "end"] and len(set(printed)) == 2
-    right = right and printed[0][1] == printed[1][1]
+    right = [word for word, _ in printed] == ["begin", "end"] and printed[0][1] == printed[1][1]
     return "{answer}", repr(printed[0][1] if right else "wrong")
 
 
