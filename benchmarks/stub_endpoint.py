@@ -84,7 +84,7 @@ def reply(messages: list[tuple[str, str]]) -> str:
 
 
 def _child(messages: list[tuple[str, str]]) -> tuple[str, str]:
-    """Print, sleep and print again; then answer with one's number if the output was whole and nothing else."""
+    """Print, sleep, print again; then answer with one's number if the output was whole and nothing else."""
     if not any(role == "assistant" for role, _ in messages):
         return WORK, ""
     seen = "\n".join(text for role, text in messages if role != "assistant")
