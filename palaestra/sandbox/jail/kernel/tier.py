@@ -1,0 +1,70 @@
+"""What a tier is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Settings(NamedTuple):
+    """Of all sessions of one zygote."""
+
+    folders: tuple[str, ...]
+    """With the packages that cells may import, beside the standard library."""
+    cloudpickle: str
+    """The folder of that package."""
+    temporary: str
+    """The folder for temporary folders."""
+    processes: bool
+    """Whether cells may start processes."""
+
+
+class Limits(NamedTuple):
+    """Of one session."""
+
+    memory: int
+    """Bytes of address space of a process."""
+    processes: int
+    """Processes and threads."""
+    disk: int
+    """Bytes in the scratch folder."""
+
+
+INODES = 4096
+"""Files and folders in the scratch folder."""
+
+
+class Tier:
+    """A way of isolating: what each of the processes on the way to a worker does for it.
+
+    The zygote calls `enter` once and `fork` for each session. The child, the session's supervisor, calls
+    `furnish`. Its child calls `confine` and becomes the worker.
+    """
+
+    seconds_between_watches: float | None = None
+    """None where the kernel itself holds all limits."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cloudpickle = settings.cloudpickle
+        """The folder of that package as workers see it."""
+
+    def enter(self) -> None:
+        """Do what serves all sessions."""
+
+    def fork(self) -> int:
+        raise NotImplementedError
+
+    def furnish(self, limits: Limits) -> str:
+        """Make the session's scratch folder; its path, as the worker sees it."""
+        raise NotImplementedError
+
+    def confine(self, limits: Limits, scratch: str) -> None:
+        """Lock the calling process, for good."""
+        raise NotImplementedError
+
+    def excess(self, worker: int, limits: Limits) -> str:
+        """Which limit the worker has gone beyond; empty when none."""
+        return ""
+
+    def clean_up(self) -> None:
+        """Remove what outlives the session's processes."""

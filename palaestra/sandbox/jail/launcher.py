@@ -1,0 +1,209 @@
+"""Starting workers in the jail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from socket import AF_UNIX, SHUT_RDWR, SOCK_SEQPACKET, recv_fds, socket, socketpair
+from typing import Any, BinaryIO
+
+from palaestra.core.errors import SandboxUnavailable
+from palaestra.sandbox.base import CellLimits
+from palaestra.sandbox.jail.config import JailConfig
+from palaestra.sandbox.jail.kernel.tier import Limits, Settings
+from palaestra.sandbox.jail.zygote import MESSAGE, CannotIsolate, Zygote
+from palaestra.sandbox.launcher import cloudpickle_folder
+
+logger = logging.getLogger(__name__)
+
+TIERS = ("namespaces", "landlock")
+"""The stronger one first."""
+REMEDIES = (
+    "use a kernel from 5.13 on with user namespaces or Landlock switched on, or the docker backend "
+    "(sandbox.backend: docker)"
+)
+PRINT_FOLDERS = (
+    "import sysconfig as s; print(*sorted({s.get_path('purelib'), s.get_path('platlib')}), sep='\\n')"
+)
+END_SECONDS = 1.0
+"""Elapsed time that a session has to end by itself before it is killed from outside."""
+FATE_SECONDS = 1.0
+
+
+class JailLauncher:
+    """Starts workers that the kernel locks up.
+
+    They have no network, no file of the host's but Python's own to read, no environment, no descriptor but
+    the channel and the pipes, no capability, and no way to another process. Memory, threads, disk and
+    (unless they are allowed) processes are bounded. When the host ends, they end.
+    """
+
+    def __init__(self, config: JailConfig) -> None:
+        self._config = config
+
+    async def launch(self, limits: CellLimits) -> JailWorker:
+        try:
+            worker = await self._launch(limits) or await self._launch(limits)
+            if worker is None:
+                raise CannotIsolate("the process that sessions are forked from ended twice")
+            return worker
+        except CannotIsolate as error:
+            raise SandboxUnavailable(f"no session can be isolated: {error}; {REMEDIES}") from error
+        except OSError as error:
+            raise SandboxUnavailable(
+                f"no session can be started: {error.strerror}; free memory, processes or open files"
+            ) from error
+
+    async def _launch(self, limits: CellLimits) -> JailWorker | None:
+        """None when the zygote ended meanwhile."""
+        zygote = _ZYGOTES.get(self._config)
+        if zygote is None or not zygote.is_running():
+            zygote = await asyncio.to_thread(_zygote, self._config)
+        return await _begin(zygote, limits)
+
+
+@dataclass(frozen=True)
+class JailWorker:
+    control: socket
+    """The connection to the session's first process, the supervisor."""
+    supervisor: int
+    """A descriptor of that process."""
+    tier: str
+    scratch: str
+    cloudpickle: str
+    stdout: BinaryIO
+    stderr: BinaryIO
+    socket: socket
+
+    async def fate(self) -> str:
+        try:
+            async with asyncio.timeout(FATE_SECONDS):
+                message, _ = await _receive(self.control)
+        except TimeoutError:
+            return "closed its channel"
+        return str(message.get("ended", "was killed by SIGKILL"))
+
+    def kill(self) -> None:
+        self.control.shutdown(SHUT_RDWR)  # a copy in a fork of the host cannot hold it open
+        if not _has_ended(self.supervisor, END_SECONDS):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.supervisor, signal.SIGKILL)
+            _has_ended(self.supervisor, END_SECONDS)
+        self.control.close()
+        os.close(self.supervisor)
+        if self.tier == "landlock":  # a supervisor that was killed could not do it
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def _has_ended(process: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+_STARTING = threading.Lock()
+_ZYGOTES: dict[JailConfig, Zygote] = {}
+
+
+def _zygote(config: JailConfig) -> Zygote:
+    """The one of this process for such sessions. Its tier is chosen once: when the machine gives less later,
+    there are no sessions, instead of weaker ones.
+
+    Raises:
+        CannotIsolate
+    """
+    with _STARTING:
+        if config in _ZYGOTES:
+            _ZYGOTES[config].start()
+            return _ZYGOTES[config]
+        failures = []
+        for tier in TIERS if config.tier == "auto" else (config.tier,):
+            zygote = new_zygote(config, tier)
+            try:
+                zygote.start()
+            except CannotIsolate as error:
+                failures.append(f"tier {tier}: {error}")
+            else:
+                logger.info("sandbox: tier %s of the jail%s", tier, "".join(f" ({f})" for f in failures))
+                _ZYGOTES[config] = zygote
+                return zygote
+    raise CannotIsolate("; ".join(failures))
+
+
+def new_zygote(config: JailConfig, tier: str) -> Zygote:
+    """
+    Raises:
+        CannotIsolate
+    """
+    python, folders = config.python or sys.executable, []
+    if config.site_packages:
+        asked = [python, "-I", "-c", PRINT_FOLDERS]
+        try:
+            folders = subprocess.run(asked, capture_output=True, check=True, text=True).stdout.splitlines()
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise CannotIsolate(f"{python} does not tell where its packages are ({error})") from error
+    settings = Settings(tuple(folders), str(cloudpickle_folder()), tempfile.gettempdir(), config.processes)
+    return Zygote(python, tier, settings)
+
+
+async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
+    """
+    Raises:
+        CannotIsolate, OSError
+    """
+    with ExitStack() as theirs, ExitStack() as ours:
+        control, its_control = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        ours.enter_context(control)
+        theirs.enter_context(its_control)
+        channel, its_channel = socketpair()
+        ours.enter_context(channel)
+        theirs.enter_context(its_channel)
+        outputs, its_outputs = [], []
+        for _ in range(2):
+            reader, writer = os.pipe()
+            outputs.append(ours.enter_context(open(reader, "rb", buffering=0)))
+            its_outputs.append(theirs.enter_context(open(writer, "wb", buffering=0)).fileno())
+        zygote.fork(
+            Limits(limits.memory_mb << 20, limits.processes, limits.disk_mb << 20),
+            [its_control.fileno(), its_channel.fileno(), *its_outputs],
+        )
+        theirs.close()
+        control.setblocking(False)
+        message, descriptors = await _receive(control)
+        if not message and not zygote.is_running():
+            return None
+        if "scratch" not in message:
+            raise CannotIsolate(message.get("error", "its first process ended without a word"))
+        ours.pop_all()
+        stdout, stderr = outputs
+        (supervisor,) = descriptors
+        return JailWorker(
+            control, supervisor, zygote.tier, **message, stdout=stdout, stderr=stderr, socket=channel
+        )
+
+
+async def _receive(control: socket) -> tuple[dict[str, Any], list[int]]:
+    """The next message of a supervisor; empty when it ended."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(control, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(control)
+    try:
+        message, descriptors, _, _ = recv_fds(control, MESSAGE, 1)
+    except ConnectionError:
+        return {}, []
+    return (json.loads(message) if message else {}), list(descriptors)

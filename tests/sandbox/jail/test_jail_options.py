@@ -1,0 +1,79 @@
+"""What the settings of the jail give."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import pytest
+
+from palaestra.core.errors import SandboxUnavailable
+from palaestra.sandbox.base import CellLimits
+from palaestra.sandbox.jail.config import JailConfig
+from palaestra.sandbox.jail.launcher import JailLauncher
+from palaestra.sandbox.worker_sandbox import WorkerSandbox
+
+
+def run_in(config: JailConfig, test: Callable[[WorkerSandbox], Awaitable[None]], limits: CellLimits) -> None:
+    async def body() -> None:
+        sandbox = WorkerSandbox(JailLauncher(config), limits, {})
+        await sandbox.start()
+        try:
+            await test(sandbox)
+        finally:
+            await sandbox.close()
+
+    asyncio.run(body())
+
+
+def test_installed_packages_can_be_imported_when_they_are_wanted() -> None:
+    async def test(sandbox: WorkerSandbox) -> None:
+        result = await sandbox.run("import numpy\nint((numpy.eye(300) @ numpy.eye(300)).sum())")
+        assert (result.value, result.error) == ("300", "")
+        assert "Error" in (await sandbox.run("open(numpy.__file__, 'a')")).error
+
+    run_in(JailConfig(site_packages=True), test, CellLimits())
+
+
+def test_processes_can_be_allowed_and_stay_bounded_and_locked_up() -> None:
+    code = """
+import os, subprocess, sys
+shell = subprocess.run(['/bin/sh', '-c', 'echo $$'], capture_output=True, text=True)
+code = 'import socket; socket.socket()'
+python = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+shell.stdout.strip().isdigit(), python.stderr.splitlines()[-1]
+"""
+    bomb = """
+import os, time
+count = 0
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        count += 1
+except OSError:
+    pass
+count
+"""
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        result = await sandbox.run(code)
+        assert result.value == "(True, 'PermissionError: [Errno 1] Operation not permitted')", result
+        count = int((await sandbox.run(bomb)).value)
+        assert 10 < count < 32
+        for call in ("unshare(0x10000000)", "unshare(0x00020000)"):
+            assert (await sandbox.run(f"import ctypes; ctypes.CDLL(None).{call}")).value == "-1"
+
+    run_in(JailConfig(processes=True), test, CellLimits(processes=32))
+
+
+def test_processes_need_the_tier_that_can_bound_them(python: str) -> None:
+    launcher = JailLauncher(JailConfig(tier="landlock", processes=True, python=python))
+    with pytest.raises(SandboxUnavailable, match="cannot bound processes"):
+        asyncio.run(launcher.launch(CellLimits()))
+
+
+def test_an_interpreter_that_is_not_there_is_told(tier: Literal["namespaces", "landlock"]) -> None:
+    launcher = JailLauncher(JailConfig(tier=tier, python="/nowhere/python3"))
+    with pytest.raises(SandboxUnavailable, match="/nowhere/python3"):
+        asyncio.run(launcher.launch(CellLimits()))
