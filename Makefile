@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-docker lint bench bench-sandbox clean
 
 demo: $(INSTALLED)  ## run, judge and train on this machine: no key, no download, no GPU
 	$(BIN)/palaestra demo
 
-test: $(INSTALLED)  ## the whole test suite
+test: $(INSTALLED)  ## the whole test suite, without the tests that need a Docker engine
 	$(BIN)/python -m pytest -q
+
+test-docker: $(INSTALLED)  ## those tests, with the engine that runs here, or one of its own (as root on Debian)
+	tests/sandbox/docker/engine.sh sh -c '$(BIN)/palaestra sandbox build && $(BIN)/python -m pytest -q -m docker'
 
 lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -19,6 +22,11 @@ lint: $(INSTALLED)  ## style, types and the direction of imports
 
 bench: $(INSTALLED)  ## measure; rewrites benchmarks/results and the tables of docs/benchmarks.md
 	$(BIN)/python -m benchmarks.spine
+	$(BIN)/python -m benchmarks.arena
+
+bench-sandbox: $(INSTALLED)  ## measure the sandbox beside its peers, which it installs into .venv-peers
+	$(BIN)/python -m benchmarks.sandbox
+	$(BIN)/python -m benchmarks.sandbox_stress
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Palaestra needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -28,4 +36,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:  ## remove the environment and every cache, never the runs
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

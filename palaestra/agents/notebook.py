@@ -48,9 +48,9 @@ class Notebook:
     async def get(self, name: str) -> str | None:
         return await self._sandbox.get(name)
 
-    async def snapshot(self) -> Snapshot:
+    async def snapshot(self, leave_out: Collection[str] = ()) -> Snapshot:
         """The session's variables, as they will be there when it has to be started again."""
-        self._variables = await self._sandbox.snapshot()
+        self._variables = await self._sandbox.snapshot(leave_out=(CONTEXT, *leave_out))
         return self._variables
 
     def recall(self, variables: Snapshot) -> None:
@@ -79,7 +79,7 @@ class Notebook:
         if self._has_begun:
             kept = "as they were before this turn" if self._variables else f"gone, {CONTEXT} is there"
             sentences.append(f"The session was started again: its variables are {kept}.")
-        if named := "; ".join(f"{name} ({why})" for name, why in lost.items() if not name.startswith("_")):
+        if named := "; ".join(f"{name} ({why})" for name, why in lost.items()):
             sentences.append(f"These variables could not be kept: {named}.")
         return " ".join(sentences)
 

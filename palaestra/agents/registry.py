@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from palaestra.agents.base import Agent
 from palaestra.agents.memory import MemoryAgent, MemoryConfig
+from palaestra.agents.plain import PlainAgent, PlainConfig
 from palaestra.agents.react import ReactAgent, ReactConfig
 from palaestra.agents.rlm import RLMAgent, RLMConfig
 from palaestra.models.config import ModelConfig
 from palaestra.models.registry import calls_tools
 
-AgentConfig = RLMConfig | ReactConfig | MemoryConfig
+AgentConfig = RLMConfig | ReactConfig | MemoryConfig | PlainConfig
 
 
 def make_agent(config: AgentConfig, model: ModelConfig) -> Agent:
@@ -25,3 +26,5 @@ def make_agent(config: AgentConfig, model: ModelConfig) -> Agent:
             return ReactAgent(config, model_calls_tools=calls_tools(model))
         case MemoryConfig():
             return MemoryAgent(config)
+        case PlainConfig():
+            return PlainAgent(config)

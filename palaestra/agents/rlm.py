@@ -34,7 +34,9 @@ from palaestra.sandbox.base import CellResult, Snapshot
 from palaestra.sandbox.worker.excerpt import shorten
 
 NAMES = Path(__file__).with_name("rlm_names.py")
-UNTOLD = (CONTEXT, "answer", "SHOW_VARS", "FINAL", "FINAL_VAR", "rlm_query", "rlm_query_batched")
+RESERVED = ("__rlm__", "SHOW_VARS", "FINAL", "FINAL_VAR", "rlm_query", "rlm_query_batched")
+"""The session's own names, which are made anew with it."""
+UNTOLD = (CONTEXT, "answer", *RESERVED)
 """Variables that the model need not be reminded of."""
 
 
@@ -89,8 +91,8 @@ class RLMAgent:
         functions = calls.functions()
         names = (CONTEXT, *(name for name in functions if not name.startswith("_")))
         notebook = Notebook(episode.context.sandbox(functions), material, _setup(names))
-        node = _Node(self._config, episode, notebook, calls)
-        node.open(ContextShape.of(material), tools)
+        node = _Node(self._config, episode, notebook, calls, tools)
+        node.open(ContextShape.of(material))
         taken = episode.restore()
         node.take_over(taken)
         try:
@@ -108,12 +110,21 @@ def _setup(names: tuple[str, ...]) -> str:
 class _Node:
     """The root model, or a child, at work on one task."""
 
-    def __init__(self, config: RLMConfig, episode: Episode, notebook: Notebook, calls: SubCalls) -> None:
+    def __init__(
+        self,
+        config: RLMConfig,
+        episode: Episode,
+        notebook: Notebook,
+        calls: SubCalls,
+        tools: Collection[Tool],
+    ) -> None:
         self.turns = episode.context.meter.budget.turns
         self._config = config
         self._episode = episode
         self._notebook = notebook
         self._calls = calls
+        self._tools = tools
+        self._tool_names = tuple(tool.name for tool in tools)
         self._reply = Reply("", ())
         self._cut_off = False
         self._tokens = 0
@@ -123,7 +134,7 @@ class _Node:
         self._news = ""
         """What the model has not been told yet."""
 
-    def open(self, context: ContextShape, tools: Collection[Tool]) -> None:
+    def open(self, context: ContextShape) -> None:
         """Begin the conversation."""
         system = self._fill(
             "rlm-system",
@@ -131,7 +142,7 @@ class _Node:
             sub_call_chars=self._config.sub_call_chars,
             calls=self._calls,
             schema=self._episode.task.answer_schema,
-            tools=tools,
+            tools=self._tools,
             context=context,
         )
         self._episode.messages.append(Message(role="system", content=system))
@@ -224,7 +235,7 @@ class _Node:
         reading, problem = "none", ""
         for cell in self._reply.cells:
             result = await self._notebook.run(cell)
-            results.append(describe(result, UNTOLD))
+            results.append(describe(result, (*UNTOLD, *self._tool_names)))
             reading, problem = await self._settle(result)
             if reading in ("ready", "lost", "destroyed"):
                 break
@@ -250,10 +261,7 @@ class _Node:
         """The session's variables without the reserved names, for a later process."""
         if self._episode.context.journal is None or not self._notebook.is_running:
             return None
-        await self._notebook.run("__rlm__.hide()")
-        variables = await self._notebook.snapshot()
-        await self._notebook.run("__rlm__.settle(False)")
-        return variables
+        return await self._notebook.snapshot(leave_out=(*RESERVED, *self._tool_names))
 
     def _fill(self, name: str, **values: Any) -> str:
         return fill(name, self._config.prompts, **values)

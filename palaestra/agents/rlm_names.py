@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 Reading = Literal["none", "draft", "ready", "plain", "empty", "long"]
 """What `answer` is: without content, with content, ready, a plain value, ready without content, too long."""
@@ -37,9 +37,6 @@ class Names:
             self._reserved |= {"rlm_query": self.rlm_query, "rlm_query_batched": self.rlm_query_batched}
         session["answer"] = {"content": "", "ready": False}
         session.update(self._reserved)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("the session's own names are made anew and never stored")
 
     def rlm_query(self, prompt: str, context: object = None) -> str:
         """Ask one child, which has a session of its own with this context in it."""
@@ -103,11 +100,6 @@ class Names:
     def reject(self) -> None:
         """The answer was not accepted: the model goes on."""
         self._session["answer"]["ready"] = False
-
-    def hide(self) -> None:
-        """Take the reserved names out of the session until they are put back: they are not its variables."""
-        for name in self._reserved:
-            self._session.pop(name, None)
 
 
 class Tool:

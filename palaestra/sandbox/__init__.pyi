@@ -3,7 +3,9 @@ from .base import CellResult as CellResult
 from .base import HostFunction as HostFunction
 from .base import Sandbox as Sandbox
 from .base import SandboxFactory as SandboxFactory
+from .base import Snapshot as Snapshot
 from .base import Variable as Variable
-from .process import ProcessSandbox as ProcessSandbox
+from .launcher import Launcher as Launcher
+from .launcher import Worker as Worker
 from .registry import SandboxConfig as SandboxConfig
 from .registry import sandbox_factory as sandbox_factory

@@ -6,6 +6,7 @@ The frames themselves are described in `palaestra.sandbox.worker.wire`.
 from __future__ import annotations
 
 import asyncio
+import collections
 import socket
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from palaestra.core.record import Record
 from palaestra.sandbox.base import Variable
 from palaestra.sandbox.worker.wire import (
     MAX_BODY_FROM_SANDBOX,
+    MAX_TEXTS,
     PREFIX,
     Kind,
     WireError,
@@ -47,46 +49,83 @@ class Call(Record):
     cell: str
     call: int = Field(ge=0)
     function: str
-    lengths: tuple[Annotated[int, Field(ge=0)], ...]
+    lengths: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=MAX_TEXTS)
     """Of the texts, in bytes."""
+
+
+class Data(Record):
+    """Part of a snapshot."""
+
+    cell: str
 
 
 class Done(Record):
     """The end of an operation, as the worker tells it."""
 
     cell: str
-    status: Literal["ok", "error", "missing"]
+    status: Literal["ok", "error", "interrupted", "missing"]
     truncated: bool
     variables: tuple[Variable, ...]
 
 
-Header = Ready | Call | Done
+Header = Ready | Call | Data | Done
 
-_HEADERS: dict[Kind, type[Header]] = {Kind.READY: Ready, Kind.CALL: Call, Kind.DONE: Done}
+_HEADERS: dict[Kind, type[Header]] = {
+    Kind.READY: Ready,
+    Kind.CALL: Call,
+    Kind.DATA: Data,
+    Kind.DONE: Done,
+}
+
+WRITE_SECONDS = 30.0
+"""After which a worker that does not read what the host sends is given up."""
+WAITING_BYTES = 4 << 20
+"""Of frames that have arrived and were not asked for yet; then no more is read."""
+FRAME_BYTES = 1024
+"""What a frame costs besides its body, about."""
 
 
-class Channel:
+class Channel(asyncio.Protocol):
     """Frames over one connected stream socket, which the channel owns."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport
+        self._arrived = bytearray()
+        self._frames: collections.deque[tuple[Header, bytes]] = collections.deque()
+        self._waiting_bytes = 0
+        self._receiver: asyncio.Future[None] | None = None
+        self._end: Exception | None = None
+        """Why no more frames come."""
+        self._sending = asyncio.Lock()
+        self._written = asyncio.Event()
 
     @classmethod
     async def open(cls, end: socket.socket) -> Channel:
-        return cls(*await asyncio.open_unix_connection(sock=end, limit=1 << 20))
+        _, channel = await asyncio.get_running_loop().create_unix_connection(cls, sock=end)
+        return channel
+
+    def write(self, kind: Kind, header: dict[str, object], body: bytes = b"") -> None:
+        """Write one frame without waiting."""
+        self._transport.write(pack(kind, header, body))
 
     async def send(self, kind: Kind, header: dict[str, object], body: bytes = b"") -> None:
-        """Write one frame, and wait while the other end is slow to read.
+        """Write one frame, and wait while the other end is slow to read. One that does not is given up.
 
         Raises:
             ChannelClosed
         """
-        try:
-            self._writer.write(pack(kind, header, body))
-            await self._writer.drain()
-        except ConnectionError as error:
-            raise ChannelClosed from error
+        async with self._sending:
+            if self._transport.is_closing():
+                raise ChannelClosed
+            self.write(kind, header, body)
+            if self._written.is_set():
+                return
+            try:
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await self._written.wait()
+            except TimeoutError as error:
+                self._transport.abort()
+                raise ChannelClosed from error
 
     async def receive(self) -> tuple[Header, bytes]:
         """The next frame: its header, checked, and its body.
@@ -95,22 +134,76 @@ class Channel:
             ChannelClosed
             ProtocolError: it is no frame, not one that a worker sends, or larger than allowed.
         """
-        try:
-            prefix = unpack_prefix(await self._reader.readexactly(PREFIX.size), MAX_BODY_FROM_SANDBOX)
-            if prefix.kind not in _HEADERS:
-                raise WireError(f"a frame of type {prefix.kind.name}, which only the host sends")
-            header = await self._reader.readexactly(prefix.header_length)
-            body = await self._reader.readexactly(prefix.body_length)
-            return _HEADERS[prefix.kind].model_validate_json(header, strict=True), body
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise ChannelClosed from error
-        except WireError as error:
-            raise ProtocolError.of(str(error)) from error
-        except ValidationError as error:
-            raise ProtocolError.of(f"a wrong header ({error.errors()[0]['msg']})") from error
+        while not self._frames:
+            if self._end is not None:
+                raise self._end
+            self._receiver = asyncio.get_running_loop().create_future()
+            await self._receiver
+        header, body = self._frames.popleft()
+        self._waiting_bytes -= FRAME_BYTES + len(body)
+        if self._waiting_bytes <= WAITING_BYTES:
+            self._transport.resume_reading()
+        return header, body
 
     def close(self) -> None:
-        self._writer.close()
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(0)  # the next frame is written when this one has been
+        self._written.set()
+
+    def pause_writing(self) -> None:
+        self._written.clear()
+
+    def resume_writing(self) -> None:
+        self._written.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end = self._end or ChannelClosed()
+        self._written.set()
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        self._arrived += data
+        try:
+            while (frame := self._take()) is not None:
+                self._frames.append(frame)
+                self._waiting_bytes += FRAME_BYTES + len(frame[1])
+        except WireError as error:
+            self._fail(ProtocolError.of(str(error)))
+        except ValidationError as error:
+            self._fail(ProtocolError.of(f"a wrong header ({error.errors()[0]['msg']})"))
+        if self._waiting_bytes > WAITING_BYTES:
+            self._transport.pause_reading()
+        if self._frames:
+            self._wake()
+
+    def _take(self) -> tuple[Header, bytes] | None:
+        """The first frame of what has arrived, if it is complete."""
+        if len(self._arrived) < PREFIX.size:
+            return None
+        prefix = unpack_prefix(self._arrived[: PREFIX.size], MAX_BODY_FROM_SANDBOX)
+        if prefix.kind not in _HEADERS:
+            raise WireError(f"a frame of type {prefix.kind.name}, which only the host sends")
+        begin = PREFIX.size + prefix.header_length
+        end = begin + prefix.body_length
+        if len(self._arrived) < end:
+            return None
+        header = _HEADERS[prefix.kind].model_validate_json(self._arrived[PREFIX.size : begin], strict=True)
+        body = bytes(self._arrived[begin:end])
+        del self._arrived[:end]
+        return header, body
+
+    def _fail(self, error: ProtocolError) -> None:
+        self._end = error
+        self._transport.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
 
 
 def texts_of(call: Call, body: bytes) -> list[str]:

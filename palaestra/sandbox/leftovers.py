@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,28 +12,39 @@ SECONDS = 2.0
 """After which stragglers are given up; only a race of forks lasts as long."""
 
 
-def kill_group(leader: int) -> None:
-    """SIGKILL to every process of the group that `leader` leads; it must not have been waited for yet."""
-    with suppress(ProcessLookupError):
-        os.killpg(leader, signal.SIGKILL)
+def kill_all(leader: int, mark: str) -> None:
+    """SIGKILL to a process group and to all that was started with `mark` in its environment, until all ended.
 
-
-def kill_stragglers(mark: str) -> None:
-    """SIGKILL to every process that was started with `mark` in its environment, until none is left.
-
-    A process can leave its group (setsid), but keeps the environment that it inherited unless it executes
-    another program with another one. Finds nothing on systems without /proc.
+    `leader` must not have been waited for yet. A process can leave the group (setsid), but keeps the
+    environment that it inherited, unless it executes another program with another one. On systems without
+    /proc the group alone is killed.
     """
     deadline = time.monotonic() + SECONDS
-    while (found := list(_carriers(mark.encode()))) and time.monotonic() < deadline:
+    dying = _carriers(mark.encode())
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+    while time.monotonic() < deadline:
+        found = _carriers(mark.encode())
         for process in found:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+        dying = {process for process in dying | found if _is_running(process)}
+        if not dying:
+            return
         time.sleep(0.001)
 
 
-def _carriers(mark: bytes) -> Iterator[int]:
+def _carriers(mark: bytes) -> set[int]:
+    found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended meanwhile, or is none of ours
             if mark in (folder / "environ").read_bytes():
-                yield int(folder.name)
+                found.add(int(folder.name))
+    return found
+
+
+def _is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

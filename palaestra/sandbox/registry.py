@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import functools
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Literal
 
-from palaestra.core.errors import ConfigError
+from palaestra.core.places import load
 from palaestra.core.record import Record
-from palaestra.sandbox.base import CellLimits, HostFunction, Sandbox, SandboxFactory
-from palaestra.sandbox.process import ProcessSandbox
+from palaestra.sandbox.base import CellLimits, SandboxFactory
+from palaestra.sandbox.docker.config import DockerConfig
+from palaestra.sandbox.jail.config import JailConfig
+from palaestra.sandbox.launcher import Launcher
+from palaestra.sandbox.worker_sandbox import WorkerSandbox
 
-logger = logging.getLogger(__name__)
-
-BACKENDS: Mapping[str, Callable[[CellLimits, Mapping[str, HostFunction]], Sandbox]] = {
-    "process": ProcessSandbox
+BACKENDS: Mapping[str, str] = {
+    "docker": "palaestra.sandbox.docker.launcher:DockerLauncher",
+    "jail": "palaestra.sandbox.jail.launcher:JailLauncher",
+    "unsafe": "palaestra.sandbox.unsafe:UnsafeLauncher",
 }
+"""A backend's name, and the class of its launchers."""
 
 
 class SandboxConfig(Record):
-    backend: str = "process"
-    """`process`: a process of its own, bounded in time, memory and output, but with the user's rights."""
+    backend: Literal["jail", "docker", "unsafe"] = "jail"
+    """`jail`: locked up by the Linux kernel, with nothing to install. `docker`: a container of its own.
+    `unsafe`: a process of its own, bounded in time, memory and output, but with the user's rights."""
     limits: CellLimits = CellLimits()
+    jail: JailConfig = JailConfig()
+    docker: DockerConfig = DockerConfig()
 
 
 def sandbox_factory(config: SandboxConfig) -> SandboxFactory:
-    """
+    """Sessions of the backend that `config` names; its module is imported now, not before.
+
     Raises:
-        ConfigError: there is no such backend.
+        ConfigError: what the backend needs is not installed.
     """
-    if config.backend not in BACKENDS:
-        raise ConfigError(
-            f"there is no sandbox backend {config.backend!r}; choose one of {', '.join(sorted(BACKENDS))}"
-        )
-    if config.backend == "process":
-        _warn_once()
-    return functools.partial(BACKENDS[config.backend], config.limits)
+    return functools.partial(WorkerSandbox, _launcher(config), config.limits)
 
 
-@functools.cache
-def _warn_once() -> None:
-    logger.warning(
-        "warning: the sandbox backend 'process' does not isolate: code that a model writes runs "
-        "with your rights and can reach your files and the network"
-    )
+def _launcher(config: SandboxConfig) -> Launcher:
+    kind = load(BACKENDS[config.backend], f"the sandbox backend {config.backend}")
+    match config.backend:
+        case "jail":
+            launcher: Launcher = kind(config.jail)
+        case "docker":
+            launcher = kind(config.docker)
+        case "unsafe":
+            launcher = kind()
+    return launcher

@@ -3,127 +3,171 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
+from palaestra.core.errors import PalaestraError
 from palaestra.sandbox.base import CellLimits, HostFunction
 from palaestra.sandbox.channel import Call, Channel, ChannelClosed, Done, ProtocolError, Ready, texts_of
+from palaestra.sandbox.operation import Clock, Operation
 from palaestra.sandbox.worker.wire import Kind, join_texts
 
-CALLS_UNDER_WAY = 64
-"""Frames with calls that are served at once; more of them wait in the socket, and their senders with them."""
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 0.5
+"""Elapsed time that an operation gets to end after it was interrupted for taking too long."""
+REFUSALS = 1000
+"""Calls beyond its budget that a cell is told of; a cell that goes on has its session ended."""
+
+
+class Answer(NamedTuple):
+    """The end of an operation as the worker claims it."""
+
+    done: Done
+    text: str
+    data: bytes
 
 
 class Session:
     """Sends operations to a worker, one at a time, and serves the calls that its cells make meanwhile."""
 
-    def __init__(self, channel: Channel, functions: Mapping[str, HostFunction]) -> None:
+    def __init__(self, channel: Channel, limits: CellLimits, functions: Mapping[str, HostFunction]) -> None:
         self._channel = channel
+        self._limits = limits
         self._functions = functions
+        self._calls = 0
+        self._operation: Operation | None = None
 
-    async def open(self, limits: CellLimits, scratch: str | None) -> None:
-        """Tell the worker its limits and wait until it has taken them.
-
-        `scratch` is a folder for the worker to remove should the host vanish.
+    async def open(self, scratch: str, cloudpickle: str) -> None:
+        """Tell the worker its limits and folders, and wait until it has taken them.
 
         Raises:
             ChannelClosed, ProtocolError
         """
         hello: dict[str, object] = {
             "functions": list(self._functions),
-            "memory_mb": limits.memory_mb,
-            "output_chars": limits.output_chars,
             "scratch": scratch,
+            "cloudpickle": cloudpickle,
+            **self._limits.model_dump(include={"memory_mb", "output_chars", "snapshot_mb"}),
         }
         await self._channel.send(Kind.HELLO, hello)
         header, _ = await self._channel.receive()
         if not isinstance(header, Ready):
             raise ProtocolError.of("something before it was ready")
 
+    def interrupt(self) -> None:
+        """Ask the worker to interrupt the operation under way, if there is one."""
+        if self._operation is not None:
+            self._channel.write(Kind.INTERRUPT, {"cell": self._operation.cell})
+
     async def operate(
         self,
         kind: Kind,
         fields: Mapping[str, object],
         body: bytes = b"",
-        pieces: Iterable[bytes] = (),
+        pieces: Iterable[bytes] | None = None,
         *,
         seconds: float,
-    ) -> tuple[Done, str]:
-        """Have one operation done: what the worker claims about it, and its text.
+        most_data: int = 0,
+    ) -> Answer:
+        """Have one operation done.
 
-        `seconds` are elapsed ones without those in which at least one call was being served. After any of
-        the errors the worker must be killed.
+        `seconds` are elapsed ones without those in which at least one call was being served; then the
+        operation is interrupted, and has `GRACE_SECONDS` to end. After any of the errors the worker must be
+        killed.
 
         Raises:
             TimeoutError, ChannelClosed, ProtocolError
         """
-        cell = secrets.token_hex(16)
-        calls: set[asyncio.Task[None]] = set()
-        async with asyncio.timeout(seconds) as timeout:
-            clock = _Clock(timeout)
+        async with asyncio.timeout(None) as end:
+
+            def expire() -> None:
+                if end.when() is None:
+                    self.interrupt()
+                    end.reschedule(asyncio.get_running_loop().time() + GRACE_SECONDS)
+
+            total = asyncio.get_running_loop().call_later(self._limits.total_seconds, expire)
+            clock = Clock(seconds, expire)
+            operation = self._operation = Operation(secrets.token_hex(16), clock)
             try:
-                await self._channel.send(kind, {**fields, "cell": cell}, body)
-                for piece in pieces:
-                    await self._channel.send(Kind.PIECE, {}, piece)
-                while True:
-                    header, data = await self._channel.receive()
-                    if isinstance(header, Ready) or header.cell != cell:
-                        raise ProtocolError.of("a frame that belongs to no running cell")
-                    if isinstance(header, Done):
-                        return header, data.decode(errors="replace")
-                    call = asyncio.create_task(self._serve(header, texts_of(header, data), clock))
-                    calls.add(call)
-                    call.add_done_callback(calls.discard)
-                    while len(calls) >= CALLS_UNDER_WAY:
-                        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+                await self._channel.send(kind, {**fields, "cell": operation.cell}, body)
+                if pieces is not None:
+                    for piece in pieces:
+                        await self._channel.send(Kind.PIECE, {"last": False}, piece)
+                    await self._channel.send(Kind.PIECE, {"last": True})
+                return await self._listen(operation, most_data)
             finally:
-                for call in calls:
-                    call.cancel()
-                await asyncio.gather(*calls, return_exceptions=True)
+                self._operation = None
+                await operation.cancel()
+                clock.cancel()
+                total.cancel()
 
-    async def _serve(self, call: Call, texts: Sequence[str], clock: _Clock) -> None:
-        """Answer one call. Whatever its function raises is told to the cell, as text."""
-        if call.function not in self._functions:
-            answers: Sequence[str] | BaseException = LookupError(f"there is no function {call.function!r}")
-        else:
-            with clock.stopped():
-                (answers,) = await asyncio.gather(
-                    self._functions[call.function](texts), return_exceptions=True
-                )
-            if not isinstance(answers, BaseException) and len(answers) != len(texts):
-                answers = ValueError(f"{len(answers)} answers for {len(texts)} texts")
-        with suppress(ChannelClosed):  # the operation finds out by itself
-            if isinstance(answers, BaseException):
-                text = f"{type(answers).__name__}: {answers}"
-                await self._channel.send(
-                    Kind.REPLY, {"call": call.call, "error": True}, text.encode(errors="replace")
-                )
+    async def _listen(self, operation: Operation, most_data: int) -> Answer:
+        data = bytearray()
+        while True:
+            header, body = await self._channel.receive()
+            if isinstance(header, Ready) or header.cell != operation.cell:
+                raise ProtocolError.of("a frame that belongs to no running cell")
+            if isinstance(header, Done):
+                return Answer(header, body.decode(errors="replace"), bytes(data))
+            if isinstance(header, Call):
+                await self._accept(header, body, operation)
             else:
-                lengths, body = join_texts(answers)
-                await self._channel.send(Kind.REPLY, {"call": call.call, "lengths": lengths}, body)
+                data += body
+                if len(data) > most_data:
+                    raise ProtocolError.of("more data than it may")
 
+    async def _accept(self, call: Call, body: bytes, operation: Operation) -> None:
+        """Serve a call, in a task of its own, when few enough others are under way."""
+        texts = texts_of(call, body)
+        self._calls += max(1, len(texts))
+        operation.calls += max(1, len(texts))
+        operation.bytes += len(body)
+        if refusal := self._refusal(call, operation):
+            operation.refusals += 1
+            if operation.refusals > REFUSALS:
+                raise ProtocolError.of("calls without end")
+            await self._channel.send(Kind.REPLY, {"call": call.call, "error": True}, _as_bytes(refusal))
+            return
+        operation.begin(self._serve(call, texts, operation), len(body))
+        await asyncio.sleep(0)  # the call gets to its first wait before the next one is taken
+        await operation.room.wait()
 
-class _Clock:
-    """Stops the time limit of an operation while the host works for it."""
+    def _refusal(self, call: Call, operation: Operation) -> str:
+        limits = self._limits
+        if call.function not in self._functions:
+            return f"there is no function {call.function!r}"
+        if operation.calls > limits.calls:
+            return f"a cell may give {limits.calls} texts to functions (sandbox.limits.calls)"
+        if operation.bytes > limits.call_mb << 20:
+            return f"a cell may give {limits.call_mb} MiB to functions (sandbox.limits.call_mb)"
+        if self._calls > limits.session_calls:
+            most = limits.session_calls
+            return f"a session may give {most} texts to functions (sandbox.limits.session_calls)"
+        return ""
 
-    def __init__(self, limit: asyncio.Timeout) -> None:
-        self._limit = limit
-        self._left = 0.0
-        self._holders = 0
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        if self._holders == 0:
-            end = self._limit.when()
-            assert end is not None
-            self._left = end - loop.time()
-            self._limit.reschedule(None)
-        self._holders += 1
+    async def _serve(self, call: Call, texts: Sequence[str], operation: Operation) -> None:
+        """Answer one call. That its function failed is told to the cell, as text."""
+        header: dict[str, object] = {"call": call.call}
         try:
-            yield
-        finally:
-            self._holders -= 1
-            if self._holders == 0 and not self._limit.expired():
-                self._limit.reschedule(loop.time() + self._left)
+            with operation.clock.stopped():
+                answers = await self._functions[call.function](texts)
+            if len(answers) != len(texts) or not all(isinstance(answer, str) for answer in answers):
+                raise TypeError(f"{call.function} did not give one text for each of {len(texts)}")
+            header["lengths"], body = join_texts(answers)
+            del answers
+        except PalaestraError as error:
+            header["error"], body = True, _as_bytes(f"{type(error).__name__}: {error}")
+        except Exception as error:
+            logger.warning("warning: the host function %s failed", call.function, exc_info=True)
+            header["error"], body = True, _as_bytes(f"{call.function} failed with {type(error).__name__}")
+        operation.hold(len(body))
+        with suppress(ChannelClosed):  # the operation finds out by itself
+            await self._channel.send(Kind.REPLY, header, body)
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode(errors="replace")

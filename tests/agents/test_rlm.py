@@ -209,9 +209,26 @@ def test_a_cell_out_of_time_is_stopped_and_the_run_goes_on(
     assert trajectory.answer == "done"
 
 
-@pytest.mark.parametrize("code", ["import sys; sys.exit()", "import os; os._exit(1)", "x = 'y' * (1 << 40)"])
-def test_a_cell_that_ends_the_session_or_fills_it_does_not_end_the_run(stage: Any, code: str) -> None:
-    assert stage.play(AGENT, [cell(code), READY]).answer == "done"
+@pytest.mark.parametrize(
+    "code",
+    [
+        "while True: pass",
+        "import sys; sys.exit()",
+        "import os; os._exit(1)",
+        "x = bytearray(10 << 30)",
+        "x = 'y' * (1 << 40)",
+        "for _ in range(1 << 10): print('x' * (1 << 20))",
+        "import os\nfor _ in range(1000): os.fork()",
+        "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
+    ],
+)
+def test_no_cell_ends_the_run_or_the_host(stage: Any, code: str) -> None:
+    limits = CellLimits(seconds=3, memory_mb=1024)
+    replies = [cell("kept = 1"), cell(code), cell("print('here')"), READY]
+    trajectory = stage.play(AGENT, replies, limits=limits)
+    assert (trajectory.status, trajectory.answer) == ("finished", "done")
+    assert trajectory.steps[2].observation.startswith("here")
+    assert len(stage.told(3)) < 25_000
 
 
 def test_long_results_are_cut_in_the_middle(stage: Any) -> None:

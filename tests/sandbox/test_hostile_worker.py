@@ -1,9 +1,8 @@
 """Cells that speak to the host past the worker, on the channel itself."""
 
 import asyncio
+import os
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +11,11 @@ import pytest
 
 from palaestra.core.errors import SandboxError
 from palaestra.sandbox.base import CellLimits
-from palaestra.sandbox.process import ProcessSandbox
-from palaestra.sandbox.session import CALLS_UNDER_WAY
+from palaestra.sandbox.operation import CALLS_UNDER_WAY
 from palaestra.sandbox.worker.wire import Kind
+from palaestra.sandbox.worker_sandbox import WorkerSandbox
+
+InSandbox = Callable[..., None]
 
 PRELUDE = """
 import os, sys, time
@@ -55,43 +56,45 @@ ATTACKS = {
     "lengths of another body": frame(Kind.CALL, call("0", "[5]"), b"four"),
     "another cell": frame(Kind.DONE, done("1" * 32)),
     "ready again": frame(Kind.READY, "{}"),
+    "data that nobody asked for": frame(Kind.DATA, f'{{"cell": "{OWN}"}}', b"x"),
+    "a call with very many texts": frame(Kind.CALL, call("0", str([0] * 1001))),
+    "a status that no cell has": frame(Kind.DONE, done(OWN).replace("ok", "missing")),
 }
 
 
+LIMITS = CellLimits(seconds=10)
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_no_worker_sends_ends_the_session_and_nothing_else(attack: str) -> None:
-    async def body() -> None:
-        sandbox = ProcessSandbox(CellLimits(seconds=10), {})
-        await sandbox.start()
-        process = (await sandbox.run("import os; os.getpid()")).value
+def test_what_no_worker_sends_ends_the_session_and_nothing_else(in_sandbox: InSandbox, attack: str) -> None:
+    async def test(sandbox: WorkerSandbox) -> None:
         sending = f"os.write(channel, {ATTACKS[attack]!r}.replace({OWN.encode()!r}, cell.encode()))"
         with pytest.raises(SandboxError, match="its session was ended"):
             await sandbox.run(f"{PRELUDE}\n{sending}\ntime.sleep(9)")
-        assert not is_running(process)
         with pytest.raises(SandboxError, match="not running"):
             await sandbox.run("1")
         await sandbox.start()
         assert (await sandbox.run("1 + 1")).value == "2"
-        await sandbox.close()
 
-    asyncio.run(body())
+    in_sandbox(test, LIMITS)
 
 
-def test_a_forged_end_is_a_claim_about_its_own_cell_and_the_real_one_then_ends_the_session() -> None:
-    async def body() -> None:
-        sandbox = ProcessSandbox(CellLimits(seconds=10), {})
-        await sandbox.start()
+def test_a_forged_end_is_a_claim_about_its_own_cell_and_the_real_one_then_ends_the_session(
+    in_sandbox: InSandbox,
+) -> None:
+    async def test(sandbox: WorkerSandbox) -> None:
         forged = frame(Kind.DONE, done(OWN), b"forged")
         sending = f"os.write(channel, {forged!r}.replace({OWN.encode()!r}, cell.encode()))"
         assert (await sandbox.run(f"{PRELUDE}\n{sending}\ntime.sleep(0.2)")).value == "forged"
         with pytest.raises(SandboxError, match="belongs to no running cell"):
             await sandbox.run("1")
-        await sandbox.close()
 
-    asyncio.run(body())
+    in_sandbox(test, LIMITS)
 
 
-def test_a_flood_of_calls_waits_in_the_socket_and_unoffered_functions_are_refused() -> None:
+def test_a_flood_of_calls_waits_in_the_socket_and_unoffered_functions_are_refused(
+    in_sandbox: InSandbox,
+) -> None:
     most = under_way = 0
 
     async def slow(texts: Sequence[str]) -> Sequence[str]:
@@ -102,66 +105,75 @@ def test_a_flood_of_calls_waits_in_the_socket_and_unoffered_functions_are_refuse
         under_way -= 1
         return texts
 
-    async def body() -> None:
-        sandbox = ProcessSandbox(CellLimits(seconds=20), {"slow": slow})
-        await sandbox.start()
+    async def test(sandbox: WorkerSandbox) -> None:
         flood = frame(Kind.CALL, call("7", "[1]"), b"x")
         sending = f"data = {flood!r}.replace({OWN.encode()!r}, cell.encode())"
-        code = f"{PRELUDE}\n{sending}\nfor _ in range(1_000): os.write(channel, data)"
+        code = f"{PRELUDE}\n{sending}\nfor _ in range(3_000): os.write(channel, data)"
         assert (await sandbox.run(code)).status == "ok"
-        assert most == CALLS_UNDER_WAY
+        assert most <= CALLS_UNDER_WAY
         refused = await sandbox.run(f"{PRELUDE}\nhost.call('nope', ['x'])")
         assert "no function 'nope'" in refused.error
-        await sandbox.close()
 
-    asyncio.run(body())
+    in_sandbox(test, LIMITS, {"slow": slow})
 
 
-HOST = """
-import asyncio
-from palaestra.sandbox.base import CellLimits
-from palaestra.sandbox.process import ProcessSandbox
+def test_a_worker_that_calls_and_never_reads_cannot_hold_the_host(in_sandbox: InSandbox) -> None:
+    async def large(texts: Sequence[str]) -> Sequence[str]:
+        return ["x" * 1_000_000]
 
-async def main():
-    sandbox = ProcessSandbox(CellLimits(), {})
-    await sandbox.start()
-    await sandbox.run(CELL)
-
-asyncio.run(main())
-"""
-
-CELL = """
-import os, subprocess
-child = subprocess.Popen(["/bin/sleep", "60"])
-with open(NAMES, "w") as names:
-    print(os.getpid(), child.pid, os.getcwd(), file=names)
-while True:
+    async def test(sandbox: WorkerSandbox) -> None:
+        asking = frame(Kind.CALL, call("7", "[1]").replace("slow", "large"), b"x")
+        code = f"""{PRELUDE}
+host._listen = None
+for frame in sys._current_frames().values():  # keep the listener from the interpreter
     pass
+data = {asking!r}.replace({OWN.encode()!r}, cell.encode())
+sys.setswitchinterval(1e6)
+while True: os.write(channel, data)
 """
+        before = peak_memory()
+        started = time.monotonic()
+        result = await sandbox.run(code, seconds=0.5)
+        assert result.status in ("timeout", "interrupted")
+        assert time.monotonic() - started < 3
+        assert peak_memory() - before < 300
+
+    in_sandbox(test, LIMITS, {"large": large})
 
 
-def test_nothing_is_left_when_the_host_is_killed(tmp_path: Path) -> None:
-    names = tmp_path / "names"
-    code = HOST.replace("CELL", repr(CELL.replace("NAMES", repr(str(names)))))
-    host = subprocess.Popen([sys.executable, "-c", code])
-    wait_until(lambda: names.exists() and names.read_text().endswith("\n"))
-    worker, child, scratch = names.read_text().split()
-    assert is_running(worker)
-    assert is_running(child)
-    host.kill()
-    host.wait()
-    wait_until(lambda: not is_running(worker) and not is_running(child) and not Path(scratch).exists())
+def test_snapshots_are_bounded_and_never_read_by_the_host(in_sandbox: InSandbox, tmp_path: Path) -> None:
+    async def test(sandbox: WorkerSandbox) -> None:
+        code = f"""{PRELUDE}
+class Payload:
+    def __reduce__(self): return (open, ({str(tmp_path / "marker")!r}, "w"))
+payload = Payload()
+"""
+        await sandbox.run(code)
+        await sandbox.get("payload")
+        await sandbox.snapshot()
+        assert not (tmp_path / "marker").exists()
+        await sandbox.run("import threading")
+        data = frame(Kind.DATA, f'{{"cell": "{OWN}"}}', b"x" * (1 << 20))
+        await sandbox.run(
+            f"""
+class Flood:
+    def __reduce__(self):
+        frame = sys._getframe()
+        while frame.f_code.co_name != "serve": frame = frame.f_back
+        data = {data!r}.replace({OWN.encode()!r}, frame.f_locals["cell"].encode())
+        while True: os.write(channel, data)
+payload = Flood()
+"""
+        )
+        before = peak_memory()
+        with pytest.raises(SandboxError, match="more data than it may"):
+            await sandbox.snapshot()
+        assert peak_memory() - before < 100
+
+    in_sandbox(test, CellLimits(seconds=10, snapshot_mb=1))
 
 
-def is_running(process: str) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 10 seconds"
-        time.sleep(0.02)
+def peak_memory() -> float:
+    """The host's own, in MiB, at this moment."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / (1 << 20)

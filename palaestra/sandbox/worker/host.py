@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import queue
@@ -9,10 +10,13 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import TypeVar
 
 from palaestra.sandbox.worker.wire import (
     MAX_BODY_FROM_SANDBOX,
+    MAX_TEXTS,
     Frame,
     Kind,
     join_texts,
@@ -21,9 +25,12 @@ from palaestra.sandbox.worker.wire import (
     split_texts,
 )
 
-GROUP_TEXTS = 1000
+WITH_PIECES = (Kind.LOAD, Kind.FILE, Kind.RESTORE)
+"""Operations whose data follow in PIECEs, which the main thread reads itself."""
 GROUP_CHARACTERS = MAX_BODY_FROM_SANDBOX // 4
 """What one CALL carries at most; a longer batch travels in several, under way together."""
+
+T = TypeVar("T")
 
 
 class HostError(RuntimeError):
@@ -35,16 +42,23 @@ class HostError(RuntimeError):
 class Host:
     """Sends frames, and hands those that arrive to whoever waits for them.
 
-    A thread of its own listens, so that calls from several threads of a cell do not wait for each other,
-    and so that the process ends with the host even while a cell is busy.
+    A thread of its own listens, so that calls from several threads of a cell do not wait for each other, so
+    that a cell can be interrupted, and so that the process ends with the host even while a cell is busy.
     """
 
     def __init__(self, channel: socket.socket) -> None:
         os.set_inheritable(channel.fileno(), False)
-        self.requests: queue.Queue[Frame] = queue.Queue(maxsize=8)
+        self.requests: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+        """Operations to do, one at a time."""
         self.scratch: str | None = None
         """A folder to remove should the host vanish."""
+        self.interrupted = False
+        """Whether the host interrupted the operation under way."""
+        self._interrupt_waits = False
         self._channel = channel
+        self._stream = io.BufferedReader(socket.SocketIO(channel, "r"), 1 << 16)
+        self._pieces_taken = threading.Lock()
+        self._pieces_taken.acquire()
         self._process = os.getpid()
         self._sending = threading.Lock()
         self._cell: str | None = None
@@ -56,10 +70,6 @@ class Host:
         with self._sending:
             self._channel.sendall(pack(kind, header, body))
 
-    def begin(self, cell: str) -> None:
-        """Calls belong to this cell until it is `done`."""
-        self._cell = cell
-
     def done(self, header: Mapping[str, object], body: bytes) -> None:
         """Answer the operation under way. Calls that threads of the cell still wait for end with an error."""
         with self._sending:
@@ -67,6 +77,27 @@ class Host:
             while self._waiting:
                 self._waiting.popitem()[1].put(None)
             self._channel.sendall(pack(Kind.DONE, header, body))
+
+    def pieces(self, kind: Kind) -> Iterator[bytes]:
+        """What follows the operation that was taken last; read to its end before the next one is taken."""
+        last = kind not in WITH_PIECES
+        while not last:
+            frame = receive(self._stream)
+            if frame is None:
+                self._end()
+            elif frame.kind is Kind.PIECE:
+                if last := frame.header["last"]:
+                    self._pieces_taken.release()
+                yield frame.body
+
+    def arm(self) -> None:
+        """Take interrupts in the main thread, whatever the cell before did about them."""
+        signal.signal(signal.SIGINT, self._interrupt)
+
+    def interruptible(self, work: Callable[[], T]) -> T:
+        """Do `work` in the main thread; only here does an interrupt become a KeyboardInterrupt."""
+        self._raise_interrupt()
+        return work()
 
     def call(self, function: str, texts: Sequence[str]) -> list[str]:
         """
@@ -82,6 +113,13 @@ class Host:
         lengths, body = join_texts(texts)
         if len(body) > MAX_BODY_FROM_SANDBOX:
             raise HostError(f"{function} takes texts of at most {MAX_BODY_FROM_SANDBOX >> 20} MiB")
+        answer = self._send_call(function, lengths, body)
+        self._raise_interrupt()
+        return answer
+
+    def _send_call(
+        self, function: str, lengths: Sequence[int], body: bytes
+    ) -> queue.SimpleQueue[Frame | None]:
         answer: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
         with self._sending:
             if self._cell is None:
@@ -92,13 +130,37 @@ class Host:
             self._channel.sendall(pack(Kind.CALL, header, body))
         return answer
 
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Interrupt the main thread if it runs code of a cell; not in the middle of a frame that it sends."""
+        while frame is not None:
+            if frame.f_code is Host._send_call.__code__:
+                break
+            if frame.f_code is Host.interruptible.__code__:
+                raise KeyboardInterrupt
+            frame = frame.f_back
+        self._interrupt_waits = True
+
+    def _raise_interrupt(self) -> None:
+        if self._interrupt_waits:
+            self._interrupt_waits = False
+            raise KeyboardInterrupt
+
     def _listen(self) -> None:
         try:
-            while frame := receive(self._channel):
-                if frame.kind is not Kind.REPLY:
+            while frame := receive(self._stream):
+                if frame.kind is Kind.REPLY:
+                    if answer := self._waiting.pop(frame.header["call"], None):
+                        answer.put(frame)
+                elif frame.kind is Kind.INTERRUPT:
+                    if frame.header["cell"] == self._cell:
+                        self.interrupted = True
+                        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                else:
+                    self._cell = frame.header.get("cell")
+                    self.interrupted = self._interrupt_waits = False
                     self.requests.put(frame)
-                elif answer := self._waiting.pop(frame.header["call"], None):
-                    answer.put(frame)
+                    if frame.kind in WITH_PIECES:
+                        self._pieces_taken.acquire()
         finally:
             self._end()
 
@@ -115,7 +177,7 @@ def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     start, characters = 0, 0
     for index, text in enumerate(texts):
         characters += len(text)
-        if index > start and (index - start == GROUP_TEXTS or characters > GROUP_CHARACTERS):
+        if index > start and (index - start == MAX_TEXTS or characters > GROUP_CHARACTERS):
             yield texts[start:index]
             start, characters = index, len(text)
     if start < len(texts):

@@ -5,25 +5,31 @@ network order), a header (one JSON object, strict) and a body (raw bytes, mostly
 travels in small headers, text in bodies: JSON can cost its reader 27 times its size in memory.
 
     host → sandbox                                 sandbox → host
-    HELLO  functions, memory_mb, output_chars      READY
-    EXEC   cell            body: code              CALL   cell, call, function, lengths   body: texts
-    LOAD   cell, name, pieces                      DONE   cell, status, truncated, variables
-    PIECE                  body: text                                         body: value or error
-    GET    cell, name
-    REPLY  call, lengths   body: texts
-    REPLY  call, error     body: message
+    HELLO      functions, scratch, cloudpickle,    READY
+               and the worker's limits
+    EXEC       cell               body: code       CALL  cell, call, function, lengths   body: texts
+    LOAD       cell, name, long                    DATA  cell                            body: bytes
+    FILE       cell, name                          DONE  cell, status, truncated, variables
+    GET        cell, name                                                body: value, error or names
+    SNAPSHOT   cell, leave_out
+    RESTORE    cell
+    PIECE      last               body: bytes
+    INTERRUPT  cell
+    REPLY      call, lengths      body: texts
+    REPLY      call, error        body: message
 
-EXEC, LOAD with its PIECEs, and GET are the operations; `cell` is a random name for one of them, and each is
-answered by one DONE. While one is under way, CALLs may come in any number and are answered in any order.
+EXEC, LOAD, FILE, GET, SNAPSHOT and RESTORE are the operations. PIECEs follow LOAD, FILE and RESTORE up to the
+one that is the last. `cell` is a random name for one operation, and each is answered by one DONE, SNAPSHOT by
+DATA before it. While one is under way, CALLs may come in any number and are answered in any order.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import struct
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from io import BufferedIOBase
 from typing import Any, NamedTuple
 
 VERSION = 1
@@ -32,24 +38,34 @@ MAX_HEADER = 64 << 10
 """Bytes of any header."""
 MAX_BODY_FROM_SANDBOX = 16 << 20
 """Bytes of a body that the host accepts. The sandbox trusts the host and has no such limit."""
-PIECE_CHARACTERS = 256 << 10
-"""Characters of text per PIECE: at most 1 MiB."""
+MAX_TEXTS = 1000
+"""In one CALL."""
+PIECE = 1 << 20
+"""Bytes of a PIECE or DATA frame, about."""
 
 
 class Kind(IntEnum):
     HELLO = 1
     EXEC = 2
     LOAD = 3
-    PIECE = 4
+    FILE = 4
     GET = 5
-    REPLY = 6
+    SNAPSHOT = 6
+    RESTORE = 7
+    PIECE = 8
+    INTERRUPT = 9
+    REPLY = 10
     READY = 17
     CALL = 18
-    DONE = 19
+    DATA = 19
+    DONE = 20
 
 
 class WireError(Exception):
     """What arrived is no frame."""
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 class Prefix(NamedTuple):
@@ -61,7 +77,7 @@ class Prefix(NamedTuple):
 class Frame(NamedTuple):
     kind: Kind
     header: dict[str, Any]
-    body: bytes | bytearray
+    body: bytes
 
 
 def pack(kind: Kind, header: Mapping[str, object], body: bytes = b"") -> bytes:
@@ -70,8 +86,7 @@ def pack(kind: Kind, header: Mapping[str, object], body: bytes = b"") -> bytes:
     Raises:
         WireError: the header is too long.
     """
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    encoded = text.encode(errors="replace")
+    encoded = _ENCODER.encode(header).encode(errors="replace")
     if len(encoded) > MAX_HEADER:
         raise WireError(f"a header of {len(encoded)} bytes; at most {MAX_HEADER} are allowed")
     return PREFIX.pack(kind, VERSION, 0, len(encoded), len(body)) + encoded + body
@@ -112,25 +127,16 @@ def _refuse(constant: str) -> object:
     raise ValueError(constant)
 
 
-def receive(channel: socket.socket) -> Frame | None:
-    """The next frame on a blocking socket, from a trusted sender; None when the other end is closed."""
-    prefix = _read(channel, PREFIX.size)
-    if prefix is None:
+def receive(stream: BufferedIOBase) -> Frame | None:
+    """The next frame on a blocking, buffered stream from a trusted sender; None when it has ended."""
+    prefix = stream.read(PREFIX.size)
+    if len(prefix) < PREFIX.size:
         return None
     kind, header_length, body_length = unpack_prefix(prefix, max_body=None)
-    header, body = _read(channel, header_length), _read(channel, body_length)
-    return None if header is None or body is None else Frame(kind, unpack_header(header), body)
-
-
-def _read(channel: socket.socket, length: int) -> bytearray | None:
-    data = bytearray(length)
-    view = memoryview(data)
-    while view:
-        count = channel.recv_into(view)
-        if count == 0:
-            return None
-        view = view[count:]
-    return data
+    header, body = stream.read(header_length), stream.read(body_length)
+    if len(header) < header_length or len(body) < body_length:
+        return None
+    return Frame(kind, unpack_header(header), body)
 
 
 def join_texts(texts: Sequence[str]) -> tuple[list[int], bytes]:
@@ -139,7 +145,7 @@ def join_texts(texts: Sequence[str]) -> tuple[list[int], bytes]:
     return [len(text) for text in encoded], b"".join(encoded)
 
 
-def split_texts(lengths: Sequence[int], body: bytes | bytearray) -> list[str]:
+def split_texts(lengths: Sequence[int], body: bytes) -> list[str]:
     """
     Raises:
         WireError: the lengths are not those of the body.

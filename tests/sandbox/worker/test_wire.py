@@ -1,5 +1,5 @@
 import contextlib
-import socket
+import io
 import struct
 
 import pytest
@@ -34,12 +34,10 @@ json_values = st.recursive(
     st.binary(max_size=500),
 )
 def test_a_frame_arrives_as_it_was_sent(kind: Kind, header: dict[str, object], body: bytes) -> None:
-    left, right = socket.socketpair()
-    with left, right:
-        left.sendall(pack(kind, header, body))
-        left.shutdown(socket.SHUT_WR)
-        assert receive(right) == Frame(kind, header, body)
-        assert receive(right) is None
+    data = pack(kind, header, body)
+    stream = io.BytesIO(data + data[:-1])
+    assert receive(stream) == Frame(kind, header, body)
+    assert receive(stream) is None
 
 
 @given(st.binary(min_size=PREFIX.size, max_size=PREFIX.size))

@@ -1,0 +1,2 @@
+from .config import DockerConfig as DockerConfig
+from .launcher import DockerLauncher as DockerLauncher

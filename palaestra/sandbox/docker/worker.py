@@ -1,0 +1,53 @@
+"""A worker in a container."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from socket import socket
+from typing import BinaryIO
+
+import docker
+
+from palaestra.sandbox.docker import supervisor
+from palaestra.sandbox.docker.leftovers import remove
+
+FATE_SECONDS = 0.5
+"""Elapsed time within which the container's first process tells how the worker ended."""
+
+
+@dataclass(frozen=True)
+class DockerWorker:
+    """A worker in a container, which lives as long as the `control` connection to its first process."""
+
+    engine: docker.APIClient
+    container: str
+    control: socket
+    socket: socket
+    stdout: BinaryIO
+    stderr: BinaryIO
+    scratch: str = supervisor.SCRATCH
+    cloudpickle: str = supervisor.CLOUDPICKLE
+
+    async def fate(self) -> str:
+        self.control.setblocking(False)
+        try:
+            async with asyncio.timeout(FATE_SECONDS):
+                told = await asyncio.get_running_loop().sock_recv(self.control, 64)
+            status, memory_ran_out = map(int, told.split())
+            code = os.waitstatus_to_exitcode(status)
+            if memory_ran_out and code == -signal.SIGKILL:
+                return "was killed because its container ran out of memory"
+            return (
+                f"ended itself with status {code}"
+                if code >= 0
+                else f"was killed by {signal.Signals(-code).name}"
+            )
+        except (TimeoutError, OSError, ValueError):
+            return "closed its channel"
+
+    def kill(self) -> None:
+        self.control.close()
+        remove(self.engine, self.container)

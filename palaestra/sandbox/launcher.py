@@ -1,0 +1,77 @@
+"""What a backend is: something that starts workers."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import socket
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from palaestra.sandbox.base import CellLimits
+
+WORKER = Path(__file__).with_name("worker")
+"""The folder with the worker: `python -I <folder> <descriptor of the channel>` runs it, by any Python 3.11 or
+newer, with the standard library and nothing else."""
+
+
+@functools.cache
+def cloudpickle_folder() -> Path:
+    """The folder of the package `cloudpickle`, which a worker needs for snapshots. Plain Python files."""
+    found = importlib.util.find_spec("cloudpickle")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
+
+
+class Worker(Protocol):
+    """A worker process that runs, and what the host holds for it.
+
+    Whoever gets a worker owns its streams and closes them after `kill`.
+    """
+
+    @property
+    def socket(self) -> socket.socket:
+        """The host's end of the channel, a connected stream socket."""
+        ...
+
+    @property
+    def stdout(self) -> BinaryIO:
+        """The read end of a pipe or a stream socket; end of file when every process of the session ended."""
+        ...
+
+    @property
+    def stderr(self) -> BinaryIO: ...
+
+    @property
+    def scratch(self) -> str:
+        """The session's own writable folder, by the path that the worker sees; its working directory."""
+        ...
+
+    @property
+    def cloudpickle(self) -> str:
+        """A copy of `cloudpickle_folder()`, by the path that the worker sees."""
+        ...
+
+    async def fate(self) -> str:
+        """How the worker ended after it closed its channel, as the end of "the process …"."""
+        ...
+
+    def kill(self) -> None:
+        """End every process of the session. When it returns nothing is left: no process, mount or folder.
+
+        It does not await, so that nobody can cancel it, and is called once.
+        """
+        ...
+
+
+class Launcher(Protocol):
+    """Starts workers that keep within limits: many at once, and in one event loop after another."""
+
+    async def launch(self, limits: CellLimits) -> Worker:
+        """
+        Raises:
+            SandboxUnavailable: this machine cannot give what the backend promises, or is out of something;
+                the message says the way out. No code has run.
+        """
+        ...

@@ -1,0 +1,110 @@
+"""The plainest backend: a process of its own, bounded but not isolated."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from socket import socket, socketpair
+from typing import BinaryIO, cast
+
+from palaestra.core.errors import SandboxUnavailable
+from palaestra.sandbox.base import CellLimits
+from palaestra.sandbox.launcher import WORKER, cloudpickle_folder
+from palaestra.sandbox.leftovers import kill_all
+
+logger = logging.getLogger(__name__)
+
+
+class UnsafeLauncher:
+    """Starts workers as ordinary processes of the user.
+
+    Bounded: elapsed time, address space and output of a cell; no core dumps; an environment that holds
+    nothing of the host's; no inherited descriptors but the channel; a scratch folder of its own. When the
+    worker is killed, all that it started is killed with it, and the scratch folder is removed.
+
+    Not isolated: cells have the user's rights. They can read and write the user's files, use the network and
+    send signals, and code that means to can start processes which outlive the session. Processes and disk
+    are not bounded. Give it only models and prompts that you would let type on your own terminal.
+    """
+
+    def __init__(self) -> None:
+        _warn_once()
+
+    async def launch(self, limits: CellLimits) -> UnsafeWorker:
+        if sys.platform == "win32":
+            raise SandboxUnavailable("the sandbox backend 'unsafe' needs Linux or macOS: use WSL2")
+        scratch = tempfile.mkdtemp(prefix="palaestra-")
+        host_end, worker_end = socketpair()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-X", "utf8", WORKER, str(worker_end.fileno())],
+                cwd=scratch,
+                env={"HOME": scratch, "TMPDIR": scratch, "MALLOC_ARENA_MAX": "2"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=(worker_end.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            host_end.close()
+            os.rmdir(scratch)
+            raise SandboxUnavailable(
+                f"the sandbox process does not start: {error.strerror}; free memory or processes"
+            ) from error
+        finally:
+            worker_end.close()
+        return UnsafeWorker(host_end, process, scratch)
+
+
+@dataclass(frozen=True)
+class UnsafeWorker:
+    socket: socket
+    process: subprocess.Popen[bytes]
+    scratch: str
+
+    @property
+    def stdout(self) -> BinaryIO:
+        return cast(BinaryIO, self.process.stdout)
+
+    @property
+    def stderr(self) -> BinaryIO:
+        return cast(BinaryIO, self.process.stderr)
+
+    @property
+    def cloudpickle(self) -> str:
+        return str(cloudpickle_folder())
+
+    async def fate(self) -> str:
+        # The process is not waited for: its number must stay its own until it is killed.
+        for _ in range(50):
+            ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if ended is None:
+                await asyncio.sleep(0.01)
+            elif ended.si_code == os.CLD_EXITED:
+                return f"ended itself with status {ended.si_status}"
+            else:
+                return f"was killed by {signal.Signals(ended.si_status).name}"
+        return "closed its channel"
+
+    def kill(self) -> None:
+        kill_all(self.process.pid, self.scratch)
+        self.process.wait()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+@functools.cache
+def _warn_once() -> None:
+    logger.warning(
+        "warning: the sandbox backend 'unsafe' does not isolate: code that a model writes runs "
+        "with your rights and can reach your files and the network"
+    )

@@ -1,0 +1,271 @@
+"""A session in a worker, whatever backend started it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from palaestra.core.errors import SandboxError, SandboxUnavailable
+from palaestra.sandbox.base import CellLimits, CellResult, HostFunction, Snapshot
+from palaestra.sandbox.channel import Channel, ChannelClosed, ProtocolError
+from palaestra.sandbox.launcher import Launcher, Worker
+from palaestra.sandbox.output import OutputPipe
+from palaestra.sandbox.session import Answer, Session
+from palaestra.sandbox.worker.excerpt import shorten
+from palaestra.sandbox.worker.wire import MAX_BODY_FROM_SANDBOX, PIECE, Kind
+
+START_SECONDS = 60.0
+"""Elapsed time that a worker may take until it is ready."""
+LOAD_SECONDS = 600.0
+"""Elapsed time that a text or file may take on its way; the largest take seconds."""
+MOST_NAMES = 1 << 20
+"""Characters of the names and reasons of a snapshot."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A worker that runs, and what is read from it."""
+
+    worker: Worker
+    channel: Channel
+    session: Session
+    stdout: OutputPipe
+    stderr: OutputPipe
+
+
+class WorkerSandbox:
+    """A session, in a worker of its own while it is started."""
+
+    def __init__(self, launcher: Launcher, limits: CellLimits, functions: Mapping[str, HostFunction]) -> None:
+        self._launcher = launcher
+        self._limits = limits
+        self._functions = dict(functions)
+        self._running: _Running | None = None
+        self._busy = False
+
+    async def start(self) -> None:
+        if self._running is not None or self._busy:
+            raise SandboxError("the sandbox is running; close it before starting it again")
+        self._busy = True
+        try:
+            self._running = await self._launch()
+        finally:
+            self._busy = False
+        async with self._operation() as running:
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    await running.session.open(running.worker.scratch, running.worker.cloudpickle)
+            except (TimeoutError, ChannelClosed) as error:
+                said, _ = running.stderr.take()
+                raise SandboxUnavailable(
+                    f"the sandbox process does not start ({said.strip() or 'it gives no reason'}): free "
+                    f"memory, or raise sandbox.limits.memory_mb, which is {self._limits.memory_mb}"
+                ) from error
+
+    async def run(self, code: str, *, seconds: float | None = None) -> CellResult:
+        limit = self._limits.seconds if seconds is None else seconds
+        started = time.monotonic()
+        async with self._operation() as running:
+            try:
+                answer = await running.session.operate(
+                    Kind.EXEC, {}, code.encode(errors="replace"), seconds=limit
+                )
+                result = self._as_result(answer, time.monotonic() - started)
+            except TimeoutError:
+                result = CellResult(status="timeout", error=f"the cell was killed after {limit:g} seconds")
+            except ChannelClosed:
+                result = CellResult(status="died", error=f"the process {await running.worker.fate()}")
+            (stdout, stdout_cut), (stderr, stderr_cut) = running.stdout.take(), running.stderr.take()
+        if result.status in ("timeout", "died"):
+            self._kill()
+        update = {
+            "stdout": stdout,
+            "stderr": stderr,
+            "seconds": time.monotonic() - started,
+            "truncated": result.truncated or stdout_cut or stderr_cut,
+        }
+        return result.model_copy(update=update)
+
+    async def interrupt(self) -> None:
+        if self._running is not None:
+            self._running.session.interrupt()
+
+    async def put(self, name: str, text: str | Path) -> None:
+        most = self._limits.text_mb << 20
+        if isinstance(text, str):
+            fields = {"name": name, "long": len(text) > most}
+            problem = await self._send(Kind.LOAD, fields, _pieces_of_text(text))
+        else:
+            with _open_file(text) as file:
+                fields = {"name": name, "long": os.fstat(file.fileno()).st_size > most}
+                problem = await self._send(Kind.LOAD, fields, _pieces_of_file(file))
+        if problem:
+            raise SandboxError(
+                f"{name} cannot be loaded: {problem}; raise sandbox.limits.memory_mb, which is "
+                f"{self._limits.memory_mb}, or lower sandbox.limits.text_mb, which is {self._limits.text_mb}"
+            )
+
+    async def put_file(self, name: str, path: Path) -> None:
+        if name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name.encode()) > 255:
+            raise SandboxError(f"{name[:100]!r} is no file name; give one of printable characters without /")
+        with _open_file(path) as file:
+            problem = await self._send(Kind.FILE, {"name": name}, _pieces_of_file(file))
+        if problem:
+            raise SandboxError(
+                f"{name} cannot be written: {problem}; raise sandbox.limits.disk_mb, which is "
+                f"{self._limits.disk_mb}"
+            )
+
+    async def get(self, name: str) -> str | None:
+        answer = await self._operate(Kind.GET, {"name": name}, f"{name} was read")
+        if answer.done.status in ("ok", "missing"):
+            return answer.text if answer.done.status == "ok" else None
+        raise SandboxError(f"{name} cannot be read: {answer.text}; make it a shorter or simpler text")
+
+    async def snapshot(self, leave_out: Collection[str] = ()) -> Snapshot:
+        most_data = (self._limits.snapshot_mb << 20) + MAX_BODY_FROM_SANDBOX
+        fields = {"leave_out": list(leave_out)}
+        answer = await self._operate(Kind.SNAPSHOT, fields, "the snapshot was taken", most_data=most_data)
+        if answer.done.status != "ok":
+            raise SandboxError(f"there is no snapshot: {answer.text}; raise sandbox.limits")
+        reasons = _read_names(answer.text)
+        return Snapshot(
+            data=answer.data,
+            kept=tuple(name for name, reason in reasons.items() if not reason),
+            lost={name: reason for name, reason in reasons.items() if reason},
+        )
+
+    async def restore(self, snapshot: Snapshot) -> Mapping[str, str]:
+        data = snapshot.data
+        pieces = (data[start : start + PIECE] for start in range(0, len(data), PIECE))
+        answer = await self._operate(Kind.RESTORE, {}, "the snapshot was restored", pieces)
+        if answer.done.status != "ok":
+            raise SandboxError(f"the snapshot cannot be restored: {answer.text}; raise sandbox.limits")
+        return _read_names(answer.text)
+
+    async def close(self) -> None:
+        self._kill()
+
+    async def _launch(self) -> _Running:
+        worker = await self._launcher.launch(self._limits)
+        try:
+            channel = await Channel.open(worker.socket)
+        except BaseException:
+            worker.kill()
+            raise
+        return _Running(
+            worker,
+            channel,
+            Session(channel, self._limits, self._functions),
+            OutputPipe(worker.stdout, self._limits.output_chars),
+            OutputPipe(worker.stderr, self._limits.output_chars),
+        )
+
+    async def _operate(
+        self,
+        kind: Kind,
+        fields: Mapping[str, object],
+        what: str,
+        pieces: Iterator[bytes] | None = None,
+        *,
+        most_data: int = 0,
+    ) -> Answer:
+        """Have an operation done that is no cell; the session ends if it takes too long."""
+        async with self._operation() as running:
+            try:
+                return await running.session.operate(
+                    kind, fields, pieces=pieces, seconds=self._limits.seconds, most_data=most_data
+                )
+            except (TimeoutError, ChannelClosed) as error:
+                raise SandboxError(f"the sandbox ended while {what}; start it again") from error
+
+    async def _send(self, kind: Kind, fields: Mapping[str, object], pieces: Iterator[bytes]) -> str:
+        """Why the worker could not take it; empty if it could."""
+        async with self._operation() as running:
+            try:
+                answer = await running.session.operate(kind, fields, pieces=pieces, seconds=LOAD_SECONDS)
+            except (TimeoutError, ChannelClosed):
+                self._kill()
+                return "the process ended"
+        return "" if answer.done.status == "ok" else answer.text
+
+    @asynccontextmanager
+    async def _operation(self) -> AsyncIterator[_Running]:
+        """What runs, for one operation at a time; killed if the operation does not come to its end."""
+        if self._busy:
+            raise SandboxError("the sandbox is busy; a session serves one cell at a time")
+        if self._running is None:
+            raise SandboxError("the sandbox is not running; start it first")
+        self._busy = True
+        try:
+            yield self._running
+        except BaseException:
+            self._kill()
+            raise
+        finally:
+            self._busy = False
+
+    def _kill(self) -> None:
+        """Leave nothing behind. Does not wait for anything but the kernel, so that nobody can cancel it."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        running.worker.kill()
+        running.channel.close()
+        running.stdout.close()
+        running.stderr.close()
+
+    def _as_result(self, answer: Answer, seconds: float) -> CellResult:
+        done = answer.done
+        text = shorten(answer.text, self._limits.output_chars)
+        if done.status == "missing":
+            raise ProtocolError.of("a status that no cell has")
+        if done.status == "interrupted":
+            text += f"\nThe cell was interrupted after {seconds:.1f} seconds; the variables are there."
+        return CellResult(
+            status=done.status,
+            value=text if done.status == "ok" else "",
+            error="" if done.status == "ok" else text,
+            variables=done.variables,
+            truncated=done.truncated,
+        )
+
+
+def _pieces_of_text(text: str) -> Iterator[bytes]:
+    for start in range(0, len(text), PIECE // 4):
+        yield text[start : start + PIECE // 4].encode(errors="replace")
+
+
+def _pieces_of_file(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(PIECE):
+        yield piece
+
+
+def _open_file(path: Path) -> BinaryIO:
+    """
+    Raises:
+        SandboxError: it cannot be opened, or is no regular file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        raise SandboxError(f"{path} cannot be read: {error}; check the path") from error
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return open(descriptor, "rb", buffering=0)
+    os.close(descriptor)
+    raise SandboxError(f"{path} is no regular file; give one that is")
+
+
+def _read_names(text: str) -> dict[str, str]:
+    """Names with reasons, one a line, as the worker gives them."""
+    if len(text) > MOST_NAMES:
+        raise ProtocolError.of("too many names")
+    pairs = (line.partition("\t") for line in text.split("\n") if line)
+    return {name: reason for name, _, reason in pairs}
