@@ -1,4 +1,10 @@
 from .bracket import Bracket as Bracket
+from .calibration import calibrate as calibrate
+from .calibration import labelled_pairs as labelled_pairs
+from .calibration_report import CalibrationReport as CalibrationReport
+from .forecast import Forecast as Forecast
+from .forecast import foresee as foresee
+from .group import Arrival as Arrival
 from .group import Group as Group
 from .group import Unranked as Unranked
 from .judges.base import Judge as Judge
@@ -11,8 +17,15 @@ from .judges.registry import open_judge as open_judge
 from .leaderboard import Leaderboard as Leaderboard
 from .leaderboard import SystemScore as SystemScore
 from .leaderboard import rank_systems as rank_systems
+from .ratings.comparison import Comparison as Comparison
+from .ratings.posterior import Posterior as Posterior
+from .ratings.rate import rate as rate
+from .ratings.rate import reliability as reliability
+from .topologies.registry import AnyTopologyConfig as AnyTopologyConfig
 from .topologies.registry import TopologyName as TopologyName
+from .topologies.registry import call_count as call_count
 from .topologies.registry import match_count as match_count
 from .topologies.registry import topology as topology
+from .tournament import Result as Result
 from .tournament import Tournament as Tournament
 from .tournament import TournamentConfig as TournamentConfig

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from palaestra.arena.match import Order, Orders, orders_of, outcome_of
-from palaestra.arena.topologies.base import Pairing, Topology
-from palaestra.arena.topologies.registry import TopologyName, topology
+from palaestra.arena.match import Order, orders_of, outcome_of
+from palaestra.arena.topologies.base import Orders, Pairing, Topology
+from palaestra.arena.topologies.registry import AnyTopologyConfig, TopologyName, topology
 from palaestra.core.ranking import Ranking
 from palaestra.core.record import derive_seed
 from palaestra.core.task import Task
@@ -23,23 +23,45 @@ class Group:
     """Unique within the run."""
     task: Task
     contestants: Sequence[Trajectory]
+    """Those that are there."""
     topology: Topology
     """Made for the ids of the contestants; used up by one tournament."""
+    awaited: Sequence[str] = ()
+    """Ids of those that are still at work."""
 
     @classmethod
     def of(
-        cls, id: str, task: Task, contestants: Sequence[Trajectory], name: TopologyName, seed: int
+        cls,
+        id: str,
+        task: Task,
+        contestants: Sequence[Trajectory],
+        choice: TopologyName | AnyTopologyConfig,
+        seed: int,
     ) -> Group:
         """A group with a fresh topology of its own seed, drawn from `seed` and the group's id."""
         names = [each.id for each in contestants]
-        return cls(id, task, contestants, topology(name, names, derive_seed(seed, id)))
+        return cls(id, task, contestants, topology(choice, names, derive_seed(seed, id)))
+
+    @classmethod
+    def awaiting(
+        cls, id: str, task: Task, names: Sequence[str], choice: TopologyName | AnyTopologyConfig, seed: int
+    ) -> Group:
+        """The same group before any of its contestants, whose ids are `names`, has arrived."""
+        return cls(id, task, (), topology(choice, names, derive_seed(seed, id)), awaited=names)
+
+
+class Arrival(NamedTuple):
+    """A contestant that has finished, for a group that awaits it."""
+
+    group: str
+    trajectory: Trajectory
 
 
 class Unranked(NamedTuple):
-    """The judge gave no verdict on any match of a group, so there is nothing to rank by."""
+    """No match of a group has a verdict, or a contestant never arrived, so there is nothing to rank by."""
 
     reason: str
-    """Why the last answer of the judge was none."""
+    """Why the last answer of the judge was none, or who is missing."""
 
 
 class Call(NamedTuple):
@@ -57,25 +79,44 @@ class Call(NamedTuple):
 class GroupState:
     """What is to be asked next in one group, and what the answers amount to.
 
+    Each match is asked in the `orders` given, unless the topology has its own way.
     An answer without a verdict is asked again, as a new attempt, up to `retries` times per match and order.
     """
 
     def __init__(self, group: Group, orders: Orders, retries: int) -> None:
         self.group = group
-        self.contestants = {trajectory.id: trajectory for trajectory in group.contestants}
-        self._orders = orders
+        self.contestants: dict[str, Trajectory] = {}
+        self.evidence: dict[str, int] = {}
+        """Characters that a judge may be shown of each contestant."""
+        self._orders = group.topology.orders or orders
         self._retries = retries
         self._asked: Counter[Order] = Counter()
         self._open: dict[Pairing, dict[Order, Verdict | NoVerdict]] = {}
         self._calls: list[Call] = []
         self._decided = 0
         self._last_failure = ""
+        for trajectory in group.contestants:
+            self.enter(trajectory)
         self._open_matches()
 
     def calls(self) -> list[Call]:
-        """The questions that can be asked now, without those already handed out."""
+        """The questions that can be asked now, both contestants being there, without those handed out."""
         calls, self._calls = self._calls, []
-        return calls
+        here: list[Call] = []
+        for call in calls:
+            both = call.first in self.contestants and call.second in self.contestants
+            (here if both else self._calls).append(call)
+        return here
+
+    def enter(self, trajectory: Trajectory) -> None:
+        """A contestant has arrived."""
+        self.contestants[trajectory.id] = trajectory
+        self.evidence[trajectory.id] = evidence_size(trajectory)
+
+    @property
+    def missing(self) -> list[str]:
+        """Who has not arrived."""
+        return [name for name in self.group.awaited if name not in self.contestants]
 
     def take(self, call: Call, judgement: Verdict | NoVerdict) -> None:
         """The judge's answer to a question that was handed out."""
@@ -113,3 +154,11 @@ class GroupState:
     def _ask(self, pairing: Pairing, order: Order, retries: int) -> None:
         self._calls.append(Call(pairing, *order, attempt=self._asked[order], retries=retries))
         self._asked[order] += 1
+
+
+def evidence_size(trajectory: Trajectory) -> int:
+    """Characters of everything that a judge may be shown of it."""
+    return len(trajectory.answer) + sum(
+        len(step.thought) + len(step.observation) + sum(len(action.content) for action in step.actions)
+        for step in trajectory.steps
+    )

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 import evalica
 import numpy as np
+import pandas as pd
 
-from palaestra.arena.match import Order, Orders, outcome_of
-from palaestra.arena.topologies.base import Outcome, Pairing
+from palaestra.arena.comparisons import Comparisons, rate_interval
+from palaestra.arena.match import Order, outcome_of
+from palaestra.arena.topologies.base import Orders, Pairing
 from palaestra.core.events import JudgementGiven
 from palaestra.core.record import Record
 from palaestra.core.trajectory import Trajectory
 from palaestra.core.usage import Usage
-from palaestra.core.verdict import NoVerdict, Verdict
-
-RESAMPLES = 2000
+from palaestra.core.verdict import NoVerdict, Verdict, Vote
 
 
 class SystemScore(Record):
@@ -36,6 +36,8 @@ class SystemScore(Record):
     """95 % interval of the win rate, by bootstrap over prompts."""
     rating: float
     """Bradley-Terry strength in Elo points: 1000 on average, 400 points are odds of ten to one."""
+    rating_interval: tuple[float, float]
+    """95 % interval of the rating, by bootstrap over prompts."""
     mean_length: float
     """Characters of an answer."""
 
@@ -57,16 +59,17 @@ class Leaderboard(Record):
     unmatched: int
     """Prompts with one answer only, which nobody could be compared on."""
     usage: Mapping[str, Usage]
-    """By judge, answers without a verdict included."""
+    """By judge, each member of a panel by itself; answers without a verdict included."""
+    alpha: float | None
+    """Krippendorff's alpha of the members of a panel on who won: 1 is full agreement, 0 is chance; None
+    where no question has two opinions."""
 
 
-class _Match(NamedTuple):
-    prompt: str
-    first: str
-    """A system, as is `second`."""
-    second: str
-    outcome: Outcome | None
-    verdicts: Sequence[Verdict | NoVerdict]
+class _Answer(NamedTuple):
+    """What the board must know of a trajectory."""
+
+    system: int
+    prompt: int
 
 
 def rank_systems(
@@ -77,53 +80,156 @@ def rank_systems(
 ) -> Leaderboard:
     """Score the systems, that is the `agent`s of the trajectories, on all matches between two of them.
 
-    A match that was not asked in every order (the run stopped before) is left out.
+    A match that was not asked in every order (the run stopped before) is left out. The events of a pair in
+    one order come as they were asked; of a match that is decided only the result is kept in memory.
     """
-    known = {trajectory.id: trajectory for trajectory in trajectories}
-    events = list(events)
-    usage: dict[str, Usage] = defaultdict(Usage)
+    board = _Board(trajectories, orders)
     for event in events:
-        usage[event.judge] += event.judgement.usage
-    matches = _matches(events, known, orders)
-    lengths: dict[str, list[int]] = defaultdict(list)
-    for trajectory in known.values():
-        lengths[trajectory.agent].append(len(trajectory.answer))
-    ratings = _ratings(list(lengths), matches)
-    rows = [
-        _score(system, matches, ratings[system], float(np.mean(lengths[system])), seed) for system in lengths
-    ]
-    two_way = [match for match in matches if match.outcome and len(match.verdicts) == 2]
-    return Leaderboard(
-        systems=tuple(sorted(rows, key=lambda row: (row.win_rate is None, -(row.win_rate or 0)))),
-        judged=sum(match.outcome is not None for match in matches),
-        missing=sum(match.outcome is None for match in matches),
-        both_orders=len(two_way),
-        agreeing=sum(_agree(match.verdicts) for match in two_way),
-        unmatched=list(Counter(trajectory.task_id for trajectory in known.values()).values()).count(1),
-        usage=dict(usage),
-    )
+        board.add(event)
+    return board.close(seed)
 
 
-def _matches(
-    events: Iterable[JudgementGiven], known: Mapping[str, Trajectory], orders: Orders
-) -> list[_Match]:
-    """The matches between different systems that were asked in every order, by their last attempts."""
-    asked: dict[tuple[str, str, frozenset[str]], dict[Order, JudgementGiven]] = defaultdict(dict)
-    for event in events:
-        order = (event.first, event.second)
-        answers = asked[event.group, event.stage, frozenset(order)]
-        if order not in answers or answers[order].attempt < event.attempt:
-            answers[order] = event
-    matches = []
-    for (_, stage, _), answers in asked.items():
-        first, second = next(iter(answers))
-        systems = known[first].agent, known[second].agent
-        if systems[0] == systems[1] or len(answers) < (2 if orders == "both" else 1):
-            continue
-        verdicts = {order: event.judgement for order, event in answers.items()}
-        outcome = outcome_of(Pairing(stage, first, second), verdicts)
-        matches.append(_Match(known[first].task_id, *systems, outcome, list(verdicts.values())))
-    return matches
+class _Board:
+    """A leaderboard in the making."""
+
+    def __init__(self, trajectories: Iterable[Trajectory], orders: Orders) -> None:
+        self._needed = 2 if orders == "both" else 1
+        self._systems: dict[str, int] = {}
+        self._answers: dict[str, _Answer] = {}
+        self._lengths: dict[str, list[int]] = defaultdict(list)
+        self._open: dict[tuple[str, str, frozenset[str]], dict[Order, Verdict | NoVerdict]] = defaultdict(
+            dict
+        )
+        self._first, self._second, self._prompt = array("q"), array("q"), array("q")
+        self._won = array("d")
+        self._missing: Counter[int] = Counter()
+        self._undecided = self._two_way = self._agreeing = 0
+        self._usage: dict[str, Usage] = defaultdict(Usage)
+        self._votes = _Votes()
+        prompts: dict[str, int] = {}
+        for trajectory in trajectories:
+            self._answers[trajectory.id] = _Answer(
+                self._systems.setdefault(trajectory.agent, len(self._systems)),
+                prompts.setdefault(trajectory.task_id, len(prompts)),
+            )
+            self._lengths[trajectory.agent].append(len(trajectory.answer))
+
+    def add(self, event: JudgementGiven) -> None:
+        judgement = event.judgement
+        for judge, usage in usage_by_judge(event):
+            self._usage[judge] += usage
+        self._votes.add(judgement.votes)
+        first, second = self._answers[event.first].system, self._answers[event.second].system
+        if first == second:
+            return
+        key = (event.group, event.stage, frozenset((event.first, event.second)))
+        asked = self._open[key]
+        asked[event.first, event.second] = judgement
+        if len(asked) == self._needed and all(isinstance(each, Verdict) for each in asked.values()):
+            self._decide(self._open.pop(key))
+
+    def close(self, seed: int) -> Leaderboard:
+        for asked in self._open.values():
+            if len(asked) == self._needed:
+                self._undecided += 1
+                self._missing.update(self._answers[name].system for name in next(iter(asked)))
+        comparisons = Comparisons(
+            len(self._systems),
+            np.array(self._first, dtype=np.int64),
+            np.array(self._second, dtype=np.int64),
+            np.array(self._won),
+            np.array(self._prompt, dtype=np.int64),
+        )
+        rows = self._rows(comparisons, seed)
+        return Leaderboard(
+            systems=tuple(sorted(rows, key=lambda row: (row.win_rate is None, -(row.win_rate or 0)))),
+            judged=len(self._won),
+            missing=self._undecided,
+            both_orders=self._two_way,
+            agreeing=self._agreeing,
+            unmatched=self._unmatched(),
+            usage=dict(self._usage),
+            alpha=self._votes.alpha(),
+        )
+
+    def _decide(self, verdicts: Mapping[Order, Verdict | NoVerdict]) -> None:
+        """Take the result of a match that has a verdict in every order."""
+        first, second = next(iter(verdicts))
+        outcome = outcome_of(Pairing("", first, second), verdicts)
+        assert outcome is not None
+        self._first.append(self._answers[first].system)
+        self._second.append(self._answers[second].system)
+        self._prompt.append(self._answers[first].prompt)
+        self._won.append(0.5 if outcome.first == outcome.second else float(outcome.first > outcome.second))
+        if len(verdicts) == 2:
+            self._two_way += 1
+            self._agreeing += _agree(list(verdicts.values()))
+
+    def _rows(self, comparisons: Comparisons, seed: int) -> list[SystemScore]:
+        ratings, (low, high) = comparisons.ratings(), comparisons.rating_intervals(seed=seed)
+        rows = []
+        for system, number in self._systems.items():
+            won, prompt = comparisons.results_of(number)
+            results = Counter(won.tolist())
+            counts = np.bincount(prompt).astype(np.float64)
+            sums, played = np.bincount(prompt, won).astype(np.float64), counts > 0
+            rows.append(
+                SystemScore(
+                    system=system,
+                    wins=results[1.0],
+                    ties=results[0.5],
+                    losses=results[0.0],
+                    missing=self._missing[number],
+                    win_rate=float(won.mean()) if len(won) else None,
+                    interval=rate_interval(sums[played], counts[played], seed) if len(won) else None,
+                    rating=float(ratings[number]),
+                    rating_interval=(float(low[number]), float(high[number])),
+                    mean_length=float(np.mean(self._lengths[system])),
+                )
+            )
+        return rows
+
+    def _unmatched(self) -> int:
+        systems: dict[int, set[int]] = defaultdict(set)
+        for system, prompt in self._answers.values():
+            systems[prompt].add(system)
+        return sum(len(those) == 1 for those in systems.values())
+
+
+class _Votes:
+    """What the members of a panel said, question by question."""
+
+    def __init__(self) -> None:
+        self._judges: dict[str, int] = {}
+        self._questions = 0
+        self._judge, self._question, self._winner = array("q"), array("q"), array("d")
+
+    def add(self, votes: Sequence[Vote]) -> None:
+        opinions = [vote for vote in votes if vote.winner is not None]
+        if len(opinions) < 2:
+            return
+        for vote in opinions:
+            judge = self._judges.setdefault(vote.judge, len(self._judges))
+            self._judge.append(judge)
+            self._question.append(self._questions)
+            self._winner.append(_WINNERS[vote.winner])
+        self._questions += 1
+
+    def alpha(self) -> float | None:
+        if not self._questions:
+            return None
+        said = np.full((len(self._judges), self._questions), np.nan)
+        said[np.array(self._judge), np.array(self._question)] = self._winner
+        return float(evalica.alpha(pd.DataFrame(said)).alpha)
+
+
+_WINNERS: Mapping[str | None, float] = {"first": 0.0, "second": 1.0, "tie": 2.0}
+
+
+def usage_by_judge(event: JudgementGiven) -> list[tuple[str, Usage]]:
+    """Who consumed what: the members of a panel, or the judge."""
+    votes = event.judgement.votes
+    return [(vote.judge, vote.usage) for vote in votes] or [(event.judge, event.judgement.usage)]
 
 
 def _agree(verdicts: Sequence[Verdict | NoVerdict]) -> bool:
@@ -132,68 +238,7 @@ def _agree(verdicts: Sequence[Verdict | NoVerdict]) -> bool:
     return winners in (["first", "second"], ["second", "first"], ["tie", "tie"])
 
 
-def _score(
-    system: str, matches: Iterable[_Match], rating: float, mean_length: float, seed: int
-) -> SystemScore:
-    results: Counter[float] = Counter()
-    missing = 0
-    by_prompt: dict[str, list[float]] = defaultdict(list)
-    for match in matches:
-        if system not in (match.first, match.second):
-            continue
-        if match.outcome is None:
-            missing += 1
-            continue
-        own, other = match.outcome if match.first == system else match.outcome[::-1]
-        result = 0.5 if own == other else float(own > other)
-        results[result] += 1
-        by_prompt[match.prompt].append(result)
-    return SystemScore(
-        system=system,
-        wins=results[1.0],
-        ties=results[0.5],
-        losses=results[0.0],
-        missing=missing,
-        win_rate=(results[1.0] + results[0.5] / 2) / results.total() if results else None,
-        interval=win_rate_interval(list(by_prompt.values()), seed) if results else None,
-        rating=rating,
-        mean_length=mean_length,
-    )
-
-
 def win_rate_interval(by_prompt: Sequence[Sequence[float]], seed: int) -> tuple[float, float]:
-    """The 95 % interval of a win rate: percentiles over resampled prompts, each with its results in [0, 1].
-
-    Matches on one prompt are not independent, so prompts are drawn, not matches. One prompt won and one
-    lost are added, as Agresti and Coull do with trials: five wins of five are no certainty.
-    """
-    counts = np.array([len(results) for results in by_prompt], dtype=float)
-    won = np.array([sum(results) for results in by_prompt])
-    typical = counts.mean()
-    counts, won = np.append(counts, [typical, typical]), np.append(won, [typical, 0])
-    draws = np.random.default_rng(seed).multinomial(
-        len(counts), np.full(len(counts), 1 / len(counts)), RESAMPLES
-    )
-    low, high = np.percentile(draws @ won / (draws @ counts), [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _ratings(systems: Sequence[str], matches: Iterable[_Match]) -> dict[str, float]:
-    """Bradley-Terry by evalica, with one tie between any two systems added: a system that never lost would
-    have no finite strength otherwise."""
-    decided = [match for match in matches if match.outcome]
-    pairs = [(match.first, match.second) for match in decided] + list(combinations(systems, 2))
-    if not pairs:
-        return dict.fromkeys(systems, 1000.0)
-    winners = [_winner(match.outcome) for match in decided if match.outcome]
-    winners += [evalica.Winner.Draw] * (len(pairs) - len(decided))
-    strengths = evalica.bradley_terry(
-        [first for first, _ in pairs], [second for _, second in pairs], winners, limit=10_000
-    ).scores
-    return {system: float(1000 + 400 * np.log10(strengths[system])) for system in systems}
-
-
-def _winner(outcome: Outcome) -> evalica.Winner:
-    if outcome.first == outcome.second:
-        return evalica.Winner.Draw
-    return evalica.Winner.X if outcome.first > outcome.second else evalica.Winner.Y
+    """The 95 % interval of a win rate by bootstrap over prompts, from the results, in [0, 1], on each."""
+    won = np.array([float(sum(results)) for results in by_prompt])
+    return rate_interval(won, np.array([float(len(results)) for results in by_prompt]), seed)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import fmean
-from typing import Literal
 
-from palaestra.arena.topologies.base import Outcome, Pairing
+from palaestra.arena.topologies.base import Orders, Outcome, Pairing
 from palaestra.core.verdict import NoVerdict, Verdict
 
-Orders = Literal["both", "one"]
 Order = tuple[str, str]
 """Who is shown first, and who second."""
 
@@ -32,4 +30,4 @@ def outcome_of(pairing: Pairing, judgements: Mapping[Order, Verdict | NoVerdict]
             return None
         for contestant, score in zip(order, judgement.scores, strict=True):
             points[contestant].append(score)
-    return Outcome(fmean(points[pairing.first]), fmean(points[pairing.second]))
+    return Outcome(fmean(points[pairing.first]), fmean(points[pairing.second]), orders=len(judgements))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from palaestra import arena
-from palaestra.arena.judging import JudgeConfig
+from palaestra.arena.forecast import calls_for, foresee
+from palaestra.arena.judges.single import judge_settings
+from palaestra.arena.judging import JudgeConfig, check
 from palaestra.arena.judging import judge as judge_systems
-from palaestra.arena.match import Orders
+from palaestra.arena.topologies.base import Orders
 from palaestra.arena.topologies.registry import TopologyName
+from palaestra.cli.calibrate import VERB as CALIBRATE
 from palaestra.cli.launch import Verb, launch
 from palaestra.cli.options import (
     RUNS,
     ConfigFile,
     Display,
+    DisplayKind,
     DryRun,
     Limit,
     MaxCost,
@@ -27,20 +33,26 @@ from palaestra.cli.options import (
     as_overrides,
 )
 from palaestra.cli.text import count, dollars, print_table
+from palaestra.core.config import resolve
+from palaestra.core.errors import ConfigError
 from palaestra.core.events import JudgementGiven, TrajectoryFinished
 from palaestra.store.run_store import RunStore
 
-COLUMNS = ("system", "win rate", "95 %", "wins", "ties", "losses", "missing", "rating", "length")
+COLUMNS = ("system", "win rate", "95 %", "wins", "ties", "losses", "missing", "rating", "95 %", "length")
+
+
+def leaderboard(store: RunStore) -> arena.Leaderboard:
+    config = store.config(JudgeConfig)
+    return arena.rank_systems(
+        store.events(JudgementGiven),
+        (event.trajectory for event in store.events(TrajectoryFinished)),
+        config.orders,
+        config.seed,
+    )
 
 
 def print_leaderboard(store: RunStore) -> None:
-    config = store.config(JudgeConfig)
-    board = arena.rank_systems(
-        store.events(JudgementGiven),
-        (event.trajectory for event in store.events(TrajectoryFinished)),
-        config.tournament.orders,
-        config.seed,
-    )
+    board = leaderboard(store)
     print_table(COLUMNS, map(_row, board.systems))
     print()
     for line in _summary(board):
@@ -58,51 +70,90 @@ def _row(score: arena.SystemScore) -> tuple[object, ...]:
         score.losses,
         score.missing,
         f"{score.rating:.0f}",
+        "{:.0f} to {:.0f}".format(*score.rating_interval),
         f"{score.mean_length:.0f}",
     )
 
 
-def _summary(board: arena.Leaderboard) -> list[str]:
-    lines = [f"{board.judged} matches judged, {board.missing} without a verdict"]
+def _summary(board: arena.Leaderboard) -> Iterator[str]:
+    yield f"{board.judged} matches judged, {board.missing} without a verdict"
     if board.both_orders:
         share = board.agreeing / board.both_orders
-        lines.append(
-            f"both orders name the same winner in {board.agreeing} of {board.both_orders} ({share:.0%})"
-        )
+        yield f"both orders name the same winner in {board.agreeing} of {board.both_orders} ({share:.0%})"
+    if board.alpha is not None:
+        yield f"the judges of the panel agree by Krippendorff's alpha {board.alpha:.2f}"
     if board.unmatched:
-        lines.append(f"{board.unmatched} prompts with one answer only were left out")
+        yield f"{board.unmatched} prompts with one answer only were left out"
     for judge, usage in board.usage.items():
-        lines.append(
-            f"judge {judge}: {usage.calls} calls, {count(usage.tokens)} tokens, cost {dollars(usage.cost)}"
+        yield f"judge {judge}: {usage.calls} calls, {count(usage.tokens)} tokens, cost {dollars(usage.cost)}"
+
+
+def tell_forecast(config: JudgeConfig) -> Iterator[str]:
+    """What a run would take, at most, in a few lines."""
+    expected = asyncio.run(foresee(config))
+    yield f"{expected.groups} tournaments, {expected.questions} questions to the judge"
+    for judge, usage in expected.usage.items():
+        yield (
+            f"judge {judge}: {usage.calls} calls, {count(usage.tokens_in)} tokens in and at most "
+            f"{count(usage.tokens_out)} out, cost at most {dollars(usage.cost)}"
         )
-    return lines
+    if config.tournament.retries:
+        yield f"a question that gets no verdict is asked again, up to {config.tournament.retries} times"
 
 
-VERB = Verb(name="judge", schema=JudgeConfig, work=judge_systems, report=print_leaderboard)
+VERB = Verb(
+    name="judge",
+    schema=JudgeConfig,
+    work=judge_systems,
+    report=print_leaderboard,
+    check=check,
+    forecast=tell_forecast,
+)
+
+
+Systems = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FILE]...",
+        help="Answers to the same prompts, a .jsonl or .parquet file or an earlier run per system.",
+        show_default=False,
+    ),
+]
+JudgeName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A model, such as openai/gpt-5, or programmatic/<task family>."),
+]
+Human = Annotated[bool, typer.Option("--human", help="Judge yourself, in this terminal.")]
+ApiBase = Annotated[str | None, typer.Option(metavar="URL", help="Where the judge's model is served.")]
+RubricFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="YAML file of what counts, and how much.")
+]
+WhoMeetsWhom = Annotated[TopologyName | None, typer.Option(help="Who meets whom on each prompt.")]
+CallsOrMoney = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CALLS|$MONEY",
+        help="For oneshot, adaptive and halving: judge calls per prompt, or dollars for the whole run.",
+    ),
+]
+BothOrOne = Annotated[Orders | None, typer.Option(help="Ask each pair in both orders, or in one.")]
+LabelledPairs = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Examine the judge on labelled pairs instead of ranking systems."),
+]
 
 
 def judge(
-    systems: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[FILE]...",
-            help="Answers to the same prompts, a .jsonl or .parquet file or an earlier run per system.",
-            show_default=False,
-        ),
-    ] = None,
+    systems: Systems = None,
     config: ConfigFile = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="A model, such as openai/gpt-5, or programmatic/<task family>."),
-    ] = None,
-    api_base: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where the judge's model is served.")
-    ] = None,
-    rubric: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YAML file of what counts, and how much.")
-    ] = None,
-    topology: Annotated[TopologyName | None, typer.Option(help="Who meets whom on each prompt.")] = None,
-    orders: Annotated[Orders | None, typer.Option(help="Ask each pair in both orders, or in one.")] = None,
+    judge: JudgeName = None,
+    human: Human = False,
+    api_base: ApiBase = None,
+    rubric: RubricFile = None,
+    topology: WhoMeetsWhom = None,
+    budget: CallsOrMoney = None,
+    orders: BothOrOne = None,
+    calibrate: LabelledPairs = None,
     limit: Limit = None,
     max_cost: MaxCost = None,
     seed: Seed = None,
@@ -114,21 +165,43 @@ def judge(
     """Rank answers in a tournament of pairwise verdicts.
 
     A row of a file has a prompt, an answer and perhaps an id. Other names are given under systems in a
-    settings file; --dry-run prints one.
+    settings file. --dry-run prints the settings and what the run would take.
     """
-    flags = {
-        "systems": [_absolute(path) for path in systems] if systems else None,
-        **_judge_settings(judge),
+    common = {
+        **_judge_settings("human" if human else judge),
         "judge.model.api_base": api_base,
         "judge.rubric": None if rubric is None else _absolute(str(rubric)),
-        "topology": topology,
-        "tournament.orders": orders,
         "limit": limit,
         "max_cost": max_cost,
         "seed": seed,
     }
-    overrides = as_overrides(flags, changes)
-    launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)
+    ranking = {
+        "systems": [_absolute(path) for path in systems] if systems else None,
+        "topology": topology,
+        "tournament.orders": orders,
+    }
+    shown: DisplayKind = "none" if human else display
+    start = partial(launch, config=config, out=out, dry_run=dry_run, display=shown)
+    if calibrate is not None:
+        if misplaced := [name for name, value in {**ranking, "budget": budget}.items() if value is not None]:
+            raise ConfigError(f"--calibrate examines the judge alone; leave out {', '.join(misplaced)}")
+        flags = {**common, "labelled": _absolute(str(calibrate))}
+        start(CALIBRATE, overrides=as_overrides(flags, changes))
+        return
+    overrides = as_overrides({**common, **ranking}, changes)
+    if budget is not None:
+        overrides.append(f"topology.budget={_calls(budget, config, overrides)}")
+    start(VERB, overrides=overrides)
+
+
+def _calls(budget: str, config: Path | None, overrides: Sequence[str]) -> int:
+    """Judge calls per group, for a budget in calls or in dollars."""
+    try:
+        if budget.startswith("$"):
+            return asyncio.run(calls_for(float(budget[1:]), resolve(JudgeConfig, config, overrides)))
+        return int(budget)
+    except ValueError as error:
+        raise ConfigError(f"--budget {budget!r} is neither calls, such as 60, nor dollars: $5") from error
 
 
 def _absolute(path: str) -> str:
@@ -137,6 +210,6 @@ def _absolute(path: str) -> str:
 
 
 def _judge_settings(name: str | None) -> Mapping[str, Any]:
-    if name is None or not name.startswith("programmatic/"):
-        return {"judge.model.name": name}
-    return {"judge.kind": "programmatic", "judge.family": name.partition("/")[2]}
+    """A model's name goes into the settings of the file; another kind of judge replaces them."""
+    settings = {} if name is None else judge_settings(name)
+    return {"judge.model.name": name} if settings.get("kind") == "llm" else {"judge": settings or None}

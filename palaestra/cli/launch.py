@@ -8,7 +8,7 @@ A verb's file names its work once, as a module-level constant, and declares its 
     def run(
         settings: Settings = None,
         config: ConfigFile = None,
-        agent: Annotated[str | None, typer.Option(help="rlm or react.", show_default=False)] = None,
+        agent: Annotated[str | None, typer.Option(help="rlm, memory or react.", show_default=False)] = None,
         limit: Limit = None,
         max_cost: MaxCost = None,
         seed: Seed = None,
@@ -33,7 +33,7 @@ import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,7 @@ from palaestra.cli.text import one_line
 from palaestra.core.config import VerbConfig, resolve, to_yaml
 from palaestra.core.errors import PalaestraError
 from palaestra.core.events import Event, RunFinished, RunStarted, Sink
+from palaestra.models.estimate import check_models
 from palaestra.store.lock import hold
 from palaestra.store.run_store import RunStore
 from palaestra.store.runs import spent, summarize
@@ -73,6 +74,10 @@ class Verb(Generic[C]):
     """
     report: Callable[[RunStore], None]
     """Prints the results on stdout, from the store."""
+    check: Callable[[C], None] = lambda settings: None
+    """Raises what the work would raise at once, before a run is made for it."""
+    forecast: Callable[[C], Iterable[str]] = lambda settings: ()
+    """What the work would take, in lines for --dry-run."""
 
 
 def launch(
@@ -84,15 +89,21 @@ def launch(
     dry_run: bool,
     display: DisplayKind,
 ) -> None:
-    """Resolve the configuration, make a run under `out` and carry it out; or print the configuration only.
+    """Resolve the configuration, make a run under `out` and carry it out; or print the configuration only,
+    with what the run would take as comments.
 
     Raises:
+        PalaestraError: the settings or the inputs cannot be used; no run is made then.
         typer.Exit: the run did not finish as it should; its code is that of `EXIT_CODES` or of the error.
     """
     settings = resolve(verb.schema, config, overrides)
     if dry_run:
         print(to_yaml(settings), end="")
+        for line in verb.forecast(settings):
+            print(f"# {line}")
         return
+    check_models(settings)
+    verb.check(settings)
     carry_out(verb, settings, RunStore.create(out, verb.name, settings), display)
 
 

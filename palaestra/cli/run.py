@@ -23,8 +23,11 @@ from palaestra.cli.options import (
     Settings,
     as_overrides,
 )
+from palaestra.core.errors import DataError
 from palaestra.core.events import TaskLoaded, TrajectoryFinished
 from palaestra.core.record import canonical_json
+from palaestra.datasets.loaders import load_tasks
+from palaestra.datasets.rows import HUB
 from palaestra.store.run_store import RunStore
 
 
@@ -38,13 +41,26 @@ def print_answers(store: RunStore) -> None:
         print(trajectory.answer if single else canonical_json(row))
 
 
-VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers)
+def check(settings: RunConfig) -> None:
+    """See that the tasks can be read; those of the hub are not fetched twice for that.
+
+    Raises:
+        ConfigError, DataError: they cannot.
+    """
+    if settings.tasks is not None and not settings.tasks.path.startswith(HUB):
+        load_tasks(settings.tasks, settings.limit)
+    for path in settings.context:
+        if not Path(path).exists():
+            raise DataError(f"cannot read {path}: there is no such file or folder; check the path")
+
+
+VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers, check=check)
 
 
 def run(
     settings: Settings = None,
     config: ConfigFile = None,
-    agent: Annotated[str | None, typer.Option(help="rlm or react.", show_default=False)] = None,
+    agent: Annotated[str | None, typer.Option(help="rlm, memory or react.", show_default=False)] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Such as openai/gpt-5.", show_default=False)
     ] = None,

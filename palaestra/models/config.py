@@ -26,6 +26,8 @@ class ModelConfig(Record):
     concurrency: int | None = Field(default=None, ge=1)
     """Requests under way at once at one address, null is 16; where models share an address, the smallest
     number holds. Local models: completions decoded together, null is 256."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Requests that begin in a minute at one address, evenly spaced, repeats included; null is no limit."""
     context_window: int | None = Field(default=None, ge=1)
     """Tokens of prompt and completion together; null is what the backend knows."""
     device: str = "auto"

@@ -6,10 +6,11 @@ Shape suffixes: `_N` sequences, `_T` tokens, `_M` selected tokens of the batch, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
@@ -21,7 +22,7 @@ LOGITS = 1 << 27
 class TokenStatistics(NamedTuple):
     log_prob_M: Tensor
     entropy_M: Tensor
-    """Of the whole next-token distribution, in nats."""
+    """Of the whole next-token distribution, in nats; carries no gradient."""
 
 
 def token_statistics(
@@ -39,28 +40,55 @@ def token_statistics(
     selected ones are cut into chunks of at most `logits` numbers; where there are several, the backward pass
     computes their logits again instead of keeping them.
     """
+    before_MH = hidden_before(module, ids_NT, attention_NT, select_NT)
+    return statistics_after(module, before_MH, ids_NT[:, 1:][select_NT[:, 1:]], temperature, logits)
+
+
+def hidden_before(
+    module: PreTrainedModel, ids_NT: Tensor, attention_NT: Tensor, select_NT: Tensor
+) -> Tensor:
+    """The last hidden state from which each selected token is predicted. Shape (M, H)."""
     hidden_NTH = module.base_model(
         input_ids=ids_NT, attention_mask=attention_NT, use_cache=False
     ).last_hidden_state
-    before_MH = hidden_NTH[:, :-1][select_NT[:, 1:]]
-    target_M = ids_NT[:, 1:][select_NT[:, 1:]]
-    head = module.get_output_embeddings()
-    tokens = max(1, logits // head.weight.shape[0])
-    if len(target_M) <= tokens:
-        return _statistics(before_MH, target_M, head.weight, head.bias, temperature)
-    chunks = [
-        checkpoint(_statistics, hidden_CH, target_C, head.weight, head.bias, temperature, use_reentrant=False)
-        for hidden_CH, target_C in zip(before_MH.split(tokens), target_M.split(tokens), strict=True)
-    ]
-    return TokenStatistics(*(torch.cat(values) for values in zip(*chunks, strict=True)))
+    before_MH: Tensor = hidden_NTH[:, :-1][select_NT[:, 1:]]
+    return before_MH
 
 
-def _statistics(
-    hidden_CH: Tensor, target_C: Tensor, weight_VH: nn.Parameter, bias_V: Tensor | None, temperature: float
+def statistics_after(
+    module: PreTrainedModel, before_MH: Tensor, target_M: Tensor, temperature: float, logits: int = LOGITS
 ) -> TokenStatistics:
-    logits_CV = linear(hidden_CH, weight_VH, bias_V).float() / temperature
-    log_prob_CV = logits_CV.log_softmax(dim=-1)
-    return TokenStatistics(
-        log_prob_M=log_prob_CV.gather(-1, target_C[:, None]).squeeze(-1),
-        entropy_M=-(log_prob_CV.exp() * log_prob_CV).sum(dim=-1),
-    )
+    """Statistics of tokens whose prefixes have these last hidden states."""
+
+    def statistics(hidden_CH: Tensor, target_C: Tensor) -> TokenStatistics:
+        log_prob_CV = next_log_probs(module, hidden_CH, temperature)
+        with torch.no_grad():  # kept for the backward pass, these would be as large as the logits
+            entropy_C = -(log_prob_CV.exp() * log_prob_CV).sum(dim=-1)
+        return TokenStatistics(log_prob_CV.gather(-1, target_C[:, None]).squeeze(-1), entropy_C)
+
+    return TokenStatistics(*in_chunks(statistics, tokens_at_once(module, logits), before_MH, target_M))
+
+
+def next_log_probs(module: PreTrainedModel, hidden_CH: Tensor, temperature: float) -> Tensor:
+    """The next-token distribution after each of these hidden states, in float32. Shape (C, V)."""
+    head = module.get_output_embeddings()
+    return (linear(hidden_CH, head.weight, head.bias).float() / temperature).log_softmax(dim=-1)
+
+
+def tokens_at_once(module: PreTrainedModel, logits: int) -> int:
+    """How many tokens have at most so many logits together; one at least."""
+    return max(1, logits // module.get_output_embeddings().weight.shape[0])
+
+
+def in_chunks(
+    function: Callable[..., tuple[Tensor, ...]], tokens: int, *values_M: Tensor
+) -> tuple[Tensor, ...]:
+    """What `function` gives for all tokens, called with at most so many at once.
+
+    Where there are several calls, the backward pass makes them again instead of keeping what they computed.
+    """
+    if len(values_M[0]) <= tokens:
+        return function(*values_M)
+    parts = zip(*(value_M.split(tokens) for value_M in values_M), strict=True)
+    chunks = [checkpoint(function, *part, use_reentrant=False) for part in parts]
+    return tuple(torch.cat(values) for values in zip(*chunks, strict=True))

@@ -20,6 +20,7 @@ PROGRAMS: Mapping[str, str] = {
     "code-census": "palaestra.models.programs.code_census:code_census",
     "echo": "palaestra.models.programs.echo:echo",
     "judge": "palaestra.models.programs.judge:judge",
+    "long-context": "palaestra.models.programs.longcontext.reader:reader",
     "nonsense": "palaestra.models.programs.echo:nonsense",
 }
 """`scripted/<name>`, and the program behind it."""

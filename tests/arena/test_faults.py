@@ -35,6 +35,8 @@ from tests.arena.stub_endpoint import FAULTS, StubEndpoint
 Serve = Callable[[Starlette], str]
 Question = tuple[str, str, int]
 
+ROOT = Path(__file__).parents[2]
+
 THINGS = ("a museum", "a garden", "a cheap dinner", "a view", "the Tagus at noon", "tram 28", "some Fado")
 
 
@@ -148,7 +150,7 @@ def test_ten_kills_cost_no_verdict_and_change_no_ranking(tmp_path: Path) -> None
     draw = random.Random(8)
     for _ in range(10):
         before, kept, wanted = len(questions(asked)), stored(store), draw.randint(1, 16)
-        with subprocess.Popen(command) as process:
+        with subprocess.Popen(command, cwd=ROOT) as process:
             while process.poll() is None and len(questions(asked)) < before + wanted:
                 time.sleep(0.002)
             time.sleep(draw.uniform(0, 0.02))
@@ -156,7 +158,7 @@ def test_ten_kills_cost_no_verdict_and_change_no_ranking(tmp_path: Path) -> None
         assert process.returncode == -9
         assert not kept & set(questions(asked)[before:])
     kept, before = stored(store), len(questions(asked))
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, cwd=ROOT)
     assert not kept & set(questions(asked)[before:])
     assert len(questions(asked)) <= len(stored(store)) + 10 * 4
     rankings = {event.group: event.ranking for event in store.events(RankingMade)}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import choix
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.arena.ratings.bradley_terry import rate_winners
@@ -53,6 +53,7 @@ def draw(
     return comparisons
 
 
+@settings(deadline=None)
 @given(any_comparisons, st.randoms(use_true_random=False))
 def test_the_order_of_comparisons_leaves_no_trace(
     comparisons: list[Comparison], shuffle: random.Random
@@ -62,6 +63,7 @@ def test_the_order_of_comparisons_leaves_no_trace(
     assert np.array_equal(once.covariance_NN, again.covariance_NN)
 
 
+@settings(deadline=None)
 @given(any_comparisons, st.permutations(range(SIZE)))
 def test_seats_mean_nothing(comparisons: list[Comparison], seat: Sequence[int]) -> None:
     moved = [each._replace(first=seat[each.first], second=seat[each.second]) for each in comparisons]
@@ -70,6 +72,7 @@ def test_seats_mean_nothing(comparisons: list[Comparison], seat: Sequence[int]) 
     assert after.beats_NN[np.ix_(seat, seat)] == pytest.approx(before.beats_NN, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(any_comparisons)
 def test_probabilities_are_probabilities(comparisons: list[Comparison]) -> None:
     posterior = rate(comparisons, SIZE)

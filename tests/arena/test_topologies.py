@@ -38,6 +38,7 @@ SEEDLESS = [name for name in CLASSICAL if name != "swiss"]
 EXACT = [*CLASSICAL[:2], *BUDGETED]
 """Those that find the whole order when points are exact."""
 
+law = settings(max_examples=60, deadline=None)
 any_topology = st.sampled_from(ALL)
 sizes = st.integers(min_value=1, max_value=19)
 seeds = st.integers(min_value=0, max_value=2**32)
@@ -96,6 +97,7 @@ def test_match_counts_are_the_closed_forms(name: TopologyName, count: int) -> No
     assert sum(standing.comparisons for standing in board.ranking().standings) == 2 * len(played)
 
 
+@law
 @given(any_topology, sizes, seeds, seeds)
 def test_everyone_is_placed_by_competition_ranks(
     name: TopologyName, count: int, seed: int, luck: int
@@ -107,6 +109,7 @@ def test_everyone_is_placed_by_competition_ranks(
     assert ranks == [sum(other < rank for other in ranks) for rank in ranks]
 
 
+@law
 @given(any_topology, sizes, seeds, seeds, st.randoms(use_true_random=False))
 def test_the_order_of_arrival_leaves_no_trace(
     name: TopologyName, count: int, seed: int, luck: int, arrival: random.Random
@@ -117,6 +120,7 @@ def test_the_order_of_arrival_leaves_no_trace(
     assert first.ranking() == second.ranking()
 
 
+@law
 @given(any_topology, sizes, seeds, st.randoms(use_true_random=False))
 def test_names_mean_nothing(name: TopologyName, count: int, luck: int, shuffle: random.Random) -> None:
     old = names(count)
@@ -133,6 +137,7 @@ def test_names_mean_nothing(name: TopologyName, count: int, luck: int, shuffle: 
     assert after.ranking().ranks == {new[one]: rank for one, rank in before.ranking().ranks.items()}
 
 
+@law
 @given(st.sampled_from(SEEDLESS), sizes, seeds, st.randoms(use_true_random=False))
 def test_seats_and_seed_mean_nothing_where_the_points_decide(
     name: TopologyName, count: int, seed: int, shuffle: random.Random
@@ -148,6 +153,7 @@ def test_seats_and_seed_mean_nothing_where_the_points_decide(
     assert before.ranking().ranks == after.ranking().ranks
 
 
+@law
 @given(any_topology, sizes, seeds, st.randoms(use_true_random=False))
 def test_without_noise_the_best_is_first(
     name: TopologyName, count: int, seed: int, shuffle: random.Random
@@ -161,6 +167,7 @@ def test_without_noise_the_best_is_first(
         assert order == sorted(strengths, key=strengths.__getitem__, reverse=True)
 
 
+@law
 @given(st.integers(min_value=2, max_value=19), seeds)
 def test_everyone_is_named_first_equally_often(count: int, seed: int) -> None:
     times_first = Counter(pairing.first for pairing in topology("round-robin", names(count), seed).ready())
@@ -241,6 +248,7 @@ def test_brackets_are_drawn_up_in_standard_order() -> None:
     assert standard_order(16) == [0, 15, 7, 8, 3, 12, 4, 11, 1, 14, 6, 9, 2, 13, 5, 10]
 
 
+@law
 @given(st.integers(min_value=2, max_value=33), seeds)
 def test_byes_go_to_the_top_seeds(count: int, luck: int) -> None:
     board = SingleElimination(names(count), seed=luck)
@@ -327,6 +335,7 @@ def test_a_match_waits_for_its_own_sides_only() -> None:
         assert [pairing.stage for pairing in board.ready()] == then_ready
 
 
+@law
 @given(st.integers(min_value=1, max_value=33), st.booleans(), seeds, st.sampled_from(["anchor", "lot"]))
 def test_two_defeats_and_no_fewer_are_out(count: int, reset: bool, luck: int, seeding: str) -> None:
     config = DoubleEliminationConfig.model_validate({"seeding": seeding, "reset": reset})
@@ -404,9 +413,12 @@ def test_swiss_has_no_rematch_and_no_second_bye(count: int, luck: int) -> None:
     assert max(byes) <= 1
     assert sum(byes) == (rounds if count % 2 else 0)
     times_first = Counter(pairing.first for pairing in played)
-    assert all(abs(2 * times_first[name] - met[name]) <= 3 for name in names(count))
+    uneven = [abs(2 * times_first[name] - met[name]) for name in names(count)]
+    assert max(uneven) <= 3
+    assert sum(uneven) <= 1.5 * count
 
 
+@law
 @given(st.integers(min_value=2, max_value=12), seeds)
 def test_swiss_pairs_equals(count: int, luck: int) -> None:
     """In the second round nobody who won meets one who lost, but for one pair where the numbers are odd."""
@@ -438,6 +450,7 @@ def test_swiss_by_hand() -> None:
     assert [standing.score for standing in standings] == [1.0, 0.5, 0.5, 0.0]
 
 
+@law
 @given(st.integers(min_value=1, max_value=40), st.integers(min_value=0, max_value=200))
 def test_regular_graphs_are_regular(nodes: int, wanted: int) -> None:
     edges = regular_graph(nodes, wanted)
@@ -458,6 +471,7 @@ def test_regular_graphs_are_regular(nodes: int, wanted: int) -> None:
         assert len(reached) == nodes
 
 
+@law
 @given(st.sampled_from(BUDGETED), st.integers(min_value=2, max_value=20), st.integers(1, 120), seeds)
 def test_a_budget_is_kept_and_used(name: TopologyName, count: int, budget: int, luck: int) -> None:
     config = topology_named(name, budget=budget)
@@ -480,6 +494,7 @@ def test_calls_are_counted_as_they_are_asked() -> None:
     assert call_count("oneshot", 16, "both") == 60
 
 
+@law
 @given(st.integers(min_value=3, max_value=20), seeds, st.integers(min_value=2, max_value=4))
 def test_adaptive_goes_on_while_the_latest_calls_are_under_way(count: int, luck: int, load: int) -> None:
     """After the opening as many calls as there are contestants may be under way at once, to the end."""
@@ -519,6 +534,7 @@ def test_halving_spends_the_second_half_on_the_best() -> None:
     assert set(both_ways.values()) == {2}
 
 
+@law
 @given(st.sampled_from(CLASSICAL), st.integers(min_value=2, max_value=12), seeds)
 def test_reranking_asks_nothing_more_and_ranks_by_the_posterior(name: str, count: int, luck: int) -> None:
     plain, reranked = topology_named(name), topology_named(name, rerank="posterior")

@@ -29,6 +29,7 @@ from tests.arena.playing import (
     judgements,
     play,
     ranking,
+    worth,
 )
 
 

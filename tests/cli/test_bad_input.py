@@ -56,11 +56,32 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
     ],
 )
 def test_settings_and_files_that_cannot_be_used(
-    palaestra: Run, files: list[str], words: list[str], message: str
+    palaestra: Run, files: list[str], tmp_path: Path, words: list[str], message: str
 ) -> None:
     done = palaestra("judge", *words, "--judge", "scripted/judge", "--display", "none")
     assert done.returncode == 2, done.stderr
     assert message in error_line(done)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--ask", "x", "--model", "scripted/ecko"], "there is no scripted model 'ecko'"),
+        (["--ask", "x", "--model", "nobody/m"], "there is no provider 'nobody'"),
+        (["--ask", "x", "--model", "scripted/echo", "--sub-model", "m"], "is not of the form backend/model"),
+        (["--ask", "x", "--model", "scripted/echo", "--context", "gone"], "gone: there is no such file"),
+        (["--tasks", "gone.jsonl", "--model", "scripted/echo"], "gone.jsonl: No such file"),
+        (["--tasks", "broken.jsonl", "--model", "scripted/echo"], "broken.jsonl line 2 is not valid JSON"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    palaestra: Run, files: list[str], tmp_path: Path, words: list[str], message: str
+) -> None:
+    done = palaestra("run", *words, "--display", "none")
+    assert done.returncode == 2, done.stderr
+    assert message in error_line(done)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_missing_setting_is_named(palaestra: Run) -> None:

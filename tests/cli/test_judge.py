@@ -49,7 +49,7 @@ def wait_for_judgements(runs: Path, number: int) -> Path:
     """The folder of the only run, as soon as it has so many judgements."""
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
-        for file in runs.glob("*/run.sqlite"):
+        for file in runs.glob("*/environment.json"):
             if not file.parent.is_symlink() and len(judgements(file.parent)) >= number:
                 return file.parent
         time.sleep(0.05)
@@ -117,6 +117,7 @@ def test_a_settings_file_names_columns_and_the_dry_run_prints_it_whole(
     }
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "whole.yaml").write_text(palaestra("judge", "-c", "judge.yaml", "--dry-run").stdout)
+    assert "# 1 tournaments, 4 questions to the judge" in (tmp_path / "whole.yaml").read_text()
     done = palaestra("judge", "-c", "whole.yaml")
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[1:4]] == ["GOOD", "FAIR", "POOR"]
@@ -129,6 +130,33 @@ def test_the_latest_run_can_be_judged_itself(palaestra: Run, files: list[str]) -
     done = palaestra("judge", "runs/latest", "poor.jsonl", "--judge", "scripted/judge")
     assert done.returncode == 0, done.stderr
     assert "10 prompts with one answer only were left out" in done.stdout
+
+
+def test_what_a_run_would_cost_is_told_before_anything_is_asked(
+    palaestra: Run, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    nowhere = ("--judge", "openai/gpt-4o", "--api-base", "http://127.0.0.1:9/v1", "--dry-run")
+    dry = palaestra("judge", *files, *nowhere)
+    assert dry.returncode == 0, dry.stderr
+    first, second, third = (line for line in dry.stdout.splitlines() if line.startswith("# "))
+    assert first == "# 12 tournaments, 24 questions to the judge"
+    assert second.startswith("# judge openai/gpt-4o: 24 calls, ")
+    assert "and at most 98.3k out, cost at most $1.0" in second
+    assert third == "# a question that gets no verdict is asked again, up to 2 times"
+    bounded = palaestra("judge", *files, *nowhere, "--topology", "oneshot", "--budget", "$0.6")
+    assert "# 12 tournaments, 12 questions to the judge" in bounded.stdout, bounded.stderr
+    assert yaml.safe_load(bounded.stdout)["topology"] == {"name": "oneshot", "budget": 1}
+    unclear = palaestra("judge", *files, *nowhere, "--topology", "oneshot", "--budget", "much")
+    assert unclear.returncode == 2
+    assert "--budget 'much' is neither calls, such as 60, nor dollars: $5" in unclear.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_ranks_systems_has_no_place_beside_calibrate(palaestra: Run, files: list[str]) -> None:
+    misplaced = palaestra("judge", *files, "--calibrate", "labelled.jsonl", "--judge", "scripted/judge")
+    assert misplaced.returncode == 2
+    assert "--calibrate examines the judge alone; leave out systems" in misplaced.stderr
 
 
 def test_a_bad_line_is_told_in_one_line_with_its_number(

@@ -17,7 +17,7 @@ from palaestra.cli.main import VERBS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-HEAVY = ("litellm", "langgraph", "networkx", "pyarrow", "sqlalchemy", "torch", "transformers")
+HEAVY = ("docker", "litellm", "langgraph", "networkx", "pyarrow", "sqlalchemy", "torch", "transformers")
 
 CALL = """
 import sys

@@ -103,7 +103,7 @@ def test_show_prints_one_trajectory_without_obeying_it(palaestra: Run, store: Ru
     assert "no finished trajectory 'τ99'" in missing.stderr
 
 
-@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+@pytest.mark.parametrize("format", ["jsonl", "parquet", "csv"])
 def test_export_tells_what_it_wrote(palaestra: Run, store: RunStore, tmp_path: Path, format: str) -> None:
     done = palaestra("export", store.folder, "--to", format, "--out", "out")
     assert [line.split() for line in done.stdout.splitlines()] == [

@@ -256,6 +256,31 @@ def test_sampling_arrives_at_the_provider(serve: Serve) -> None:
     assert (body["stop"], body["seed"]) == (["END", "\n\n"], 11)
 
 
+def test_a_schema_goes_to_providers_that_keep_to_one(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider(answer('{"a": 1}'))
+    address = serve(provider.app())
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{address}/v1")
+    monkeypatch.setenv("OPENAI_API_BASE", f"{address}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+    async def generate(name: str, api_base: str | None) -> None:
+        model = LiteLLMModel(ModelConfig(name=name, api_base=api_base))
+        await model.generate(HELLO, Sampling(json_schema=schema))
+        await model.close()
+
+    for name, api_base in (
+        ("openai/gpt-4o-mini", None),
+        ("openai/m", None),
+        ("openai/gpt-4o-mini", f"{address}/v1"),
+    ):
+        asyncio.run(generate(name, api_base))
+    told, *untold = provider.bodies
+    assert told["response_format"]["json_schema"]["schema"] == schema
+    assert told["response_format"]["type"] == "json_schema"
+    assert all("response_format" not in body for body in untold)
+
+
 def test_draws_with_one_seed_differ_by_sample_index_alone(serve: Serve) -> None:
     provider = Provider(answer())
     draws = [Sampling(seed=seed, sample_index=index) for seed in (1, 2) for index in (0, 1, 2)]

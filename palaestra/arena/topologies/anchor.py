@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
-from palaestra.arena.topologies.base import Outcome, Pairing
+from palaestra.arena.topologies.base import ClassicalConfig, Outcome, Pairing
 from palaestra.arena.topologies.scorebook import Scorebook, means
 from palaestra.core.ranking import Ranking
+
+
+class AnchorConfig(ClassicalConfig):
+    name: Literal["anchor"] = "anchor"
 
 
 class Anchor:
@@ -17,13 +22,12 @@ class Anchor:
     means share a rank. The seed decides only who is named first.
     """
 
+    orders = None
+
     def __init__(self, contestants: Sequence[str], seed: int = 0) -> None:
         self._book = Scorebook(contestants)
+        self.match_count = len(contestants) - 1
         self._waiting = against_the_first("anchor", contestants, random.Random(seed))
-
-    @staticmethod
-    def match_count(contestants: int) -> int:
-        return contestants - 1
 
     def ready(self) -> Sequence[Pairing]:
         handed_out, self._waiting = self._book.hand_out(self._waiting), []

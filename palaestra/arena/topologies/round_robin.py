@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
-from palaestra.arena.topologies.base import Outcome, Pairing
+from palaestra.arena.topologies.base import ClassicalConfig, Outcome, Pairing
 from palaestra.arena.topologies.scorebook import Scorebook, means
 from palaestra.core.ranking import Ranking
+
+
+class RoundRobinConfig(ClassicalConfig):
+    name: Literal["round-robin"] = "round-robin"
 
 
 class RoundRobin:
@@ -18,14 +23,13 @@ class RoundRobin:
     is named first: everyone is in half of their matches, one more or less when N is even.
     """
 
+    orders = None
+
     def __init__(self, contestants: Sequence[str], seed: int = 0) -> None:
         self._book = Scorebook(contestants)
         seats = random.Random(seed).sample(contestants, len(contestants))
         self._waiting = [Pairing("round robin", first, second) for first, second in _everyone(seats)]
-
-    @staticmethod
-    def match_count(contestants: int) -> int:
-        return contestants * (contestants - 1) // 2
+        self.match_count = len(self._waiting)
 
     def ready(self) -> Sequence[Pairing]:
         handed_out, self._waiting = self._book.hand_out(self._waiting), []

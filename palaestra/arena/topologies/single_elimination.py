@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from palaestra.arena.bracket import Bracket, BracketMatch, Side
 from palaestra.arena.topologies.anchor import against_the_first
-from palaestra.arena.topologies.base import Outcome, Pairing
+from palaestra.arena.topologies.base import ClassicalConfig, Outcome, Pairing
 from palaestra.arena.topologies.scorebook import Scorebook, means
 from palaestra.core.ranking import Ranking
 
 SEEDING = "seeding"
+
+
+class SingleEliminationConfig(ClassicalConfig):
+    name: Literal["single-elimination"] = "single-elimination"
 
 
 class SingleElimination:
@@ -30,9 +35,12 @@ class SingleElimination:
     decided then, and everyone shares the first rank.
     """
 
+    orders = None
+
     def __init__(self, contestants: Sequence[str], seed: int = 0) -> None:
         draw = random.Random(seed)
         self._book = Scorebook(contestants)
+        self.match_count = 2 * (len(contestants) - 1)
         lots = draw.sample(contestants, len(contestants))
         self._lots = {contestant: lot for lot, contestant in enumerate(lots)}
         self._waiting = against_the_first(SEEDING, contestants, draw)
@@ -51,10 +59,6 @@ class SingleElimination:
         if not self._unseeded:
             self._draw_up_bracket()
 
-    @staticmethod
-    def match_count(contestants: int) -> int:
-        return 2 * (contestants - 1)
-
     def ready(self) -> Sequence[Pairing]:
         handed_out, self._waiting = self._book.hand_out(self._waiting), []
         return handed_out
@@ -67,12 +71,14 @@ class SingleElimination:
                 self._draw_up_bracket()
             return
         place = self._matches[pairing]
-        self._points[place] = dict(zip(pairing[1:], outcome, strict=True)) if outcome else {}
+        self._points[place] = (
+            {pairing.first: outcome.first, pairing.second: outcome.second} if outcome else {}
+        )
         self._occupy(place, self._winner(pairing, outcome))
 
     def ranking(self) -> Ranking:
         points = means(self._book.points)
-        if self._is_undecided(points):
+        if self._book.is_level:
             return self._book.ranking(self._book.points, order=points)
         reached = {contestant: self._rounds + 1 for contestant in points}
         for place, contestant in self._occupants.items():
@@ -124,10 +130,6 @@ class SingleElimination:
         if outcome is None or outcome.first == outcome.second:
             return min(pairing.first, pairing.second, key=self._seeds.__getitem__)
         return pairing.first if outcome.first > outcome.second else pairing.second
-
-    def _is_undecided(self, points: dict[str, float]) -> bool:
-        draws_only = all(won == 0.5 for wins in self._book.wins.values() for won in wins)
-        return draws_only and len(set(points.values())) == 1
 
     def _match(self, place: int) -> BracketMatch:
         points = self._points.get(place, {})
