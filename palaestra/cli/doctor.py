@@ -10,6 +10,10 @@ import subprocess
 from importlib.metadata import requires
 
 from palaestra.cli.text import one_line, print_table
+from palaestra.core.errors import PalaestraError
+from palaestra.core.places import load
+from palaestra.sandbox.jail.config import JailConfig
+from palaestra.sandbox.jail.probe import probe
 from palaestra.sandbox.registry import BACKENDS
 from palaestra.store.environment import installed
 
@@ -46,13 +50,32 @@ def doctor() -> None:
                 ),
             ),
             ("sandboxes", ", ".join(sorted(BACKENDS))),
-            ("docker", _first_line("docker", "version", "--format", "server {{.Server.Version}}")),
+            *_jail(),
+            *_docker(),
         ],
     )
     print()
     print_table(("package", "for", "version"), _packages())
     print()
     print_table(("key", "set"), [(key, "yes" if os.environ.get(key) else "no") for key in KEYS])
+
+
+def _jail() -> list[tuple[str, str]]:
+    """What the jail can be made of here, tried out."""
+    found = probe(JailConfig())
+    tiers = [
+        (f"jail: {tier}", f"none: {problem}" if problem else "yes") for tier, problem in found.tiers.items()
+    ]
+    return tiers + [(f"kernel: {part}", value) for part, value in found.kernel.items()]
+
+
+def _docker() -> list[tuple[str, str]]:
+    """The engine, or why there is none."""
+    try:
+        rows: list[tuple[str, str]] = load("palaestra.sandbox.docker.report:report", "the docker sandbox")()
+    except PalaestraError as error:
+        return [("docker", f"none: {error}")]
+    return rows
 
 
 def _packages() -> list[tuple[str, str, str]]:

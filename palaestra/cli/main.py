@@ -28,11 +28,18 @@ VERBS = {
     "judge": Entry(FLOW, "palaestra.cli.judge:judge", "Rank answers in a tournament of pairwise verdicts."),
     "train": Entry(FLOW, "palaestra.cli.train:train", "Train a policy on the rankings of its own answers."),
     "demo": Entry(FLOW, "palaestra.cli.demo:demo", "Run, judge and train on this machine, without a key."),
+    "bench": Entry(FLOW, "palaestra.cli.bench:bench", "Measure agents by the length of their contexts."),
     "resume": Entry(RUNS, "palaestra.cli.resume:resume", "Go on with a run that stopped early."),
     "list": Entry(RUNS, "palaestra.cli.list_runs:list_runs", "List the runs in a folder."),
     "show": Entry(RUNS, "palaestra.cli.show:show", "Show what is in a run."),
-    "export": Entry(RUNS, "palaestra.cli.export:export", "Write the results of a run as JSONL or Parquet."),
-    "serve": Entry(TOOLS, "palaestra.cli.serve:serve", "Serve a model over an OpenAI-compatible HTTP API."),
+    "export": Entry(RUNS, "palaestra.cli.export:export", "Write the results of a run as files."),
+    "serve": Entry(
+        TOOLS, "palaestra.cli.serve:serve", "Serve a model, or an agent, over an OpenAI-compatible HTTP API."
+    ),
+    "sandbox": Entry(TOOLS, "palaestra.cli.sandbox:sandbox", "Make what the sandbox backend 'docker' needs."),
+    "clean": Entry(
+        TOOLS, "palaestra.cli.clean:clean", "Remove what sandboxes of dead processes left behind."
+    ),
     "doctor": Entry(TOOLS, "palaestra.cli.doctor:doctor", "Tell what this machine offers."),
 }
 

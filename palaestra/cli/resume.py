@@ -22,6 +22,7 @@ C = TypeVar("C", bound=VerbConfig)
 VERBS = {
     "run": "palaestra.cli.run:VERB",
     "judge": "palaestra.cli.judge:VERB",
+    "bench": "palaestra.cli.bench:VERB",
     "calibrate": "palaestra.cli.calibrate:VERB",
     "train": "palaestra.cli.train:VERB",
 }

@@ -55,7 +55,8 @@ def serve(
     model: Annotated[str, typer.Option(help="The model, such as hf/<folder> or scripted/echo.")],
     settings: Settings = None,
     agent: Annotated[
-        str | None, typer.Option(help="An agent to answer with the model: rlm or react.", show_default=False)
+        str | None,
+        typer.Option(help="An agent that answers with the model: rlm, memory or react.", show_default=False),
     ] = None,
     sub_model: Annotated[
         str | None,

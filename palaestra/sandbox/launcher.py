@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import signal
 import socket
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -75,3 +76,8 @@ class Launcher(Protocol):
                 the message says the way out. No code has run.
         """
         ...
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9; real-time signals have numbers only."""
+    return {each.value: each.name for each in signal.Signals}.get(number, f"signal {number}")

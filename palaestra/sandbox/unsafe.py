@@ -7,7 +7,6 @@ import functools
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from typing import BinaryIO, cast
 
 from palaestra.core.errors import SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
-from palaestra.sandbox.launcher import WORKER, cloudpickle_folder
+from palaestra.sandbox.launcher import WORKER, cloudpickle_folder, signal_name
 from palaestra.sandbox.leftovers import kill_all
 
 logger = logging.getLogger(__name__)
@@ -93,7 +92,7 @@ class UnsafeWorker:
             elif ended.si_code == os.CLD_EXITED:
                 return f"ended itself with status {ended.si_status}"
             else:
-                return f"was killed by {signal.Signals(ended.si_status).name}"
+                return f"was killed by {signal_name(ended.si_status)}"
         return "closed its channel"
 
     def kill(self) -> None:

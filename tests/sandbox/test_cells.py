@@ -294,3 +294,12 @@ def test_too_little_memory_is_told_at_the_start(new_sandbox: Callable[..., Worke
         await sandbox.close()
 
     asyncio.run(body())
+
+
+def test_a_process_that_dies_by_a_signal_without_a_name_tells_its_number(in_sandbox: InSandbox) -> None:
+    async def test(sandbox: WorkerSandbox) -> None:
+        result = await sandbox.run("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)")
+        assert result.status == "died"
+        assert "was killed by signal 35" in result.error
+
+    in_sandbox(test)

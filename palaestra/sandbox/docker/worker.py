@@ -13,6 +13,7 @@ import docker
 
 from palaestra.sandbox.docker import supervisor
 from palaestra.sandbox.docker.leftovers import remove
+from palaestra.sandbox.launcher import signal_name
 
 FATE_SECONDS = 0.5
 """Elapsed time within which the container's first process tells how the worker ended."""
@@ -40,11 +41,7 @@ class DockerWorker:
             code = os.waitstatus_to_exitcode(status)
             if memory_ran_out and code == -signal.SIGKILL:
                 return "was killed because its container ran out of memory"
-            return (
-                f"ended itself with status {code}"
-                if code >= 0
-                else f"was killed by {signal.Signals(-code).name}"
-            )
+            return f"ended itself with status {code}" if code >= 0 else f"was killed by {signal_name(-code)}"
         except (TimeoutError, OSError, ValueError):
             return "closed its channel"
 

@@ -165,7 +165,12 @@ def _wait(tier: Tier, session: Session, worker: int, ended: int) -> str:
                 if found.si_pid == worker:
                     if found.si_code == os.CLD_EXITED:
                         return f"ended itself with status {found.si_status}"
-                    return f"was killed by {signal.Signals(found.si_status).name}"
+                    return f"was killed by {_name(found.si_status)}"
                 os.waitpid(found.si_pid, 0)  # an orphan
         if excess := tier.excess(worker, session.limits):
             return f"was killed: {excess}"
+
+
+def _name(number: int) -> str:
+    """Real-time signals have none."""
+    return {each.value: each.name for each in signal.Signals}.get(number, f"signal {number}")
