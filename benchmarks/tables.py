@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- spine: begin -->", "<!-- spine: end -->"
 
 
 def write_tables(measured: Mapping[str, Any]) -> None:
-    """Replace what stands between the markers of the page."""
+    replace_section("spine", _sections(measured))
+
+
+def replace_section(name: str, paragraphs: Iterable[str]) -> None:
+    """Replace what stands between the markers `name: begin` and `name: end` of the page."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    tables = "\n\n".join(_sections(measured))
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+    before, rest = page.split(begin)
+    after = rest.split(end)[1]
+    text = "\n\n".join(paragraphs)
+    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def _sections(measured: Mapping[str, Any]) -> Iterable[str]:
@@ -26,7 +30,7 @@ def _sections(measured: Mapping[str, Any]) -> Iterable[str]:
         f"Machine: {machine['cpu_count']} CPU cores, {machine['platform']}, "
         f"Python {machine['python']}, torch {machine['torch']}."
     )
-    yield _table(
+    yield table(
         ("what", "Palaestra", "beside it", "ratio"),
         [
             (
@@ -55,7 +59,7 @@ def _sections(measured: Mapping[str, Any]) -> Iterable[str]:
             ),
         ],
     )
-    yield _table(
+    yield table(
         ("tournament: judge latency", "matches", "seconds", "of these the judge's", "overhead per match"),
         [
             (
@@ -68,7 +72,7 @@ def _sections(measured: Mapping[str, Any]) -> Iterable[str]:
             for row in measured["tournament"]
         ],
     )
-    yield _table(
+    yield table(
         (
             "training: seed",
             "win rate against the start",
@@ -91,6 +95,6 @@ def _sections(measured: Mapping[str, Any]) -> Iterable[str]:
     )
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -75,7 +75,7 @@ def serve(
         float | None, typer.Option(help="Seconds that every answer takes at least.", show_default="0")
     ] = None,
 ) -> None:
-    """Serve a model, or an agent, over an OpenAI-compatible HTTP API.
+    """Serve a model or an agent over OpenAI's HTTP API.
 
     Prints the base URL when it takes connections, and stops at Ctrl-C. With --agent, any OpenAI client can
     send a prompt of any length and gets the agent's answer; the usage is that of all its calls, and a stream
