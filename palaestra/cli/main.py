@@ -33,9 +33,7 @@ VERBS = {
     "list": Entry(RUNS, "palaestra.cli.list_runs:list_runs", "List the runs in a folder."),
     "show": Entry(RUNS, "palaestra.cli.show:show", "Show what is in a run."),
     "export": Entry(RUNS, "palaestra.cli.export:export", "Write the results of a run as files."),
-    "serve": Entry(
-        TOOLS, "palaestra.cli.serve:serve", "Serve a model, or an agent, over an OpenAI-compatible HTTP API."
-    ),
+    "serve": Entry(TOOLS, "palaestra.cli.serve:serve", "Serve a model or an agent over OpenAI's HTTP API."),
     "sandbox": Entry(TOOLS, "palaestra.cli.sandbox:sandbox", "Make what the sandbox backend 'docker' needs."),
     "clean": Entry(
         TOOLS, "palaestra.cli.clean:clean", "Remove what sandboxes of dead processes left behind."
