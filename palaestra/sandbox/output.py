@@ -16,7 +16,8 @@ PIPE_CAPACITY = 1 << 20
 class OutputPipe:
     """Reads one output stream of a process as it comes, and keeps a bounded excerpt of it.
 
-    Owns the stream. Needs a running event loop.
+    It reads while it listens and when something is taken. Otherwise the process waits once the pipe is full:
+    what outlives its cell cannot keep the host busy. Owns the stream. Needs a running event loop.
     """
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
@@ -25,7 +26,12 @@ class OutputPipe:
         self._limit = limit
         self._renew()
         os.set_blocking(self._descriptor, False)
+
+    def listen(self) -> None:
         asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+
+    def rest(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
 
     def take(self) -> tuple[str, bool]:
         """What came since the last time, and whether some of it was left out.
@@ -42,7 +48,7 @@ class OutputPipe:
         return text, truncated
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._descriptor)
+        self.rest()
         self._stream.close()
 
     def _renew(self) -> None:
@@ -56,6 +62,6 @@ class OutputPipe:
         except BlockingIOError:
             return 0
         if not data:
-            asyncio.get_running_loop().remove_reader(self._descriptor)
+            self.rest()
         self._excerpt.add(self._decoder.decode(data))
         return len(data)

@@ -204,8 +204,13 @@ class WorkerSandbox:
         if self._running is None:
             raise SandboxError("the sandbox is not running; start it first")
         self._busy = True
+        running = self._running
+        running.stdout.listen()
+        running.stderr.listen()
         try:
-            yield self._running
+            yield running
+            running.stdout.rest()
+            running.stderr.rest()
         except BaseException:
             self._kill()
             raise
