@@ -1,5 +1,7 @@
 from .base import Agent as Agent
 from .base import AgentContext as AgentContext
+from .plain import PlainAgent as PlainAgent
+from .plain import PlainConfig as PlainConfig
 from .react import ReactAgent as ReactAgent
 from .react import ReactConfig as ReactConfig
 from .registry import AgentConfig as AgentConfig

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Sequence
 
 from palaestra.agents.base import AgentContext
 from palaestra.core.chat import Completion, Message, Sampling, ToolCall
-from palaestra.core.errors import BudgetExceeded, DataError, ModelError, SandboxError
+from palaestra.core.errors import BudgetExceeded, DataError, ModelError, SandboxError, StoreError
 from palaestra.core.events import Checkpoint, StepTaken
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Status, Step, Trajectory
@@ -26,6 +26,8 @@ class Episode:
         self.answer = ""
         """The best answer so far: what is left when a limit ends the episode."""
         self.children: list[Trajectory] = []
+        self.tokens = 0
+        """Of the conversation, as the model counted it last."""
         self._agent = agent
         self._steps: list[Step] = []
         self._replies: list[str] = []
@@ -43,6 +45,7 @@ class Episode:
         sampling = sampling or self.context.sampling
         completion = await self.context.generate(self.messages, sampling)
         self._usage += completion.usage
+        self.tokens = completion.usage.tokens
         for stop in sampling.stop:
             completion = completion.model_copy(update={"text": completion.text.partition(stop)[0]})
         self._replies.append(completion.text)
@@ -91,6 +94,7 @@ class Episode:
             self._steps = [each.step for each in steps]
             self._began -= last.seconds
             self.answer = last.answer
+            self.tokens = last.tokens
             self.context.meter.go_on(last.usage, last.seconds)
             children = map(self.context.journal.child, last.children)
             self.children = [child for child in children if child is not None]
@@ -122,6 +126,7 @@ class Episode:
             finished=finished,
             usage=self.context.meter.usage,
             seconds=time.monotonic() - self._began,
+            tokens=self.tokens,
             summary=summary,
             session=name,
             lost=session.lost if session else {},
@@ -138,12 +143,10 @@ class Episode:
             await work
         except BudgetExceeded as limit:
             status, reason = "limit", str(limit)
-        except (ModelError, SandboxError, DataError) as error:
+        except (ModelError, SandboxError, DataError, StoreError) as error:
             status, reason = "error", f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
             status, reason = "cancelled", "it was cancelled"
-        if self.context.journal is not None and status != "cancelled":
-            self.context.journal.forget(self.context.trajectory_id)
         return Trajectory(
             id=self.context.trajectory_id,
             task_id=self.task.id,

@@ -16,6 +16,7 @@ from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
 from palaestra.core.usage import total
 from palaestra.models.base import Model
+from palaestra.models.tokens import cut_by_characters
 from palaestra.sandbox.base import SandboxFactory
 
 
@@ -68,7 +69,7 @@ class AgentModel:
             models=self._models,
             sandbox=self._sandbox,
             meter=Meter(self._budget),
-            sampling=sampling.model_copy(update={"stop": ()}),
+            sampling=sampling.model_copy(update={"stop": (), "max_tokens": None}),
             emit=news.put_nowait,
         )
         trajectory = await self._agent.run(task_of(messages), context)
@@ -76,21 +77,27 @@ class AgentModel:
             raise asyncio.CancelledError
         if trajectory.status == "error":
             raise ModelError(trajectory.reason)
-        return _completion(trajectory)
+        return _completion(trajectory, sampling)
 
 
 def task_of(messages: Sequence[Message]) -> Task:
     """The last message is the request, with the system's instructions; what was said before is context."""
-    instructions = "\n\n".join(message.content for message in messages if message.role == "system")
-    *earlier, request = [message for message in messages if message.role != "system"] or messages[-1:]
+    instructions = "\n\n".join(message.content for message in messages[:-1] if message.role == "system")
+    *earlier, request = [each for each in messages[:-1] if each.role != "system"] + list(messages[-1:])
     said = [f"{message.role}: {message.content}" for message in earlier]
     return request_task("request", request.content, said or None, instructions)
 
 
-def _completion(trajectory: Trajectory) -> Completion:
+def _completion(trajectory: Trajectory, sampling: Sampling) -> Completion:
+    """Stop texts and the limit of tokens are for the answer, and not for what the agent says to itself."""
+    text = trajectory.answer
+    for stop in sampling.stop:
+        text = text.partition(stop)[0]
+    end = len(text) if sampling.max_tokens is None else cut_by_characters(text, sampling.max_tokens)
+    whole = trajectory.status == "finished" and end == len(text)
     return Completion(
-        text=trajectory.answer,
-        finish_reason="stop" if trajectory.status == "finished" else "length",
+        text=text[:end],
+        finish_reason="stop" if whole else "length",
         usage=total(trajectory.usage.values()),
     )
 

@@ -36,5 +36,5 @@ class Journal(Protocol):
         ...
 
     def forget(self, trajectory_id: str) -> None:
-        """Remove the variables of a trajectory that has finished."""
+        """Remove the variables of a trajectory whose end is recorded, and for the root those of its tree."""
         ...

@@ -100,9 +100,15 @@ def request_task(
     instructions: str = "",
 ) -> Task:
     """A request as a task. One that is too long to be read at once is context, the last part of it."""
+    if len(instructions) > IN_VIEW:
+        instructions, request = "", f"{instructions}\n\n{request}"
     if len(request) > IN_VIEW:
-        earlier = [context] if isinstance(context, str) else parts_of(context or ())
-        context, request = ([*earlier, request] if earlier else request), LONG_REQUEST
+        if isinstance(context, Mapping):
+            context = {**context, "request": request}
+        else:
+            earlier = [context] if isinstance(context, str) else list(context or ())
+            context = [*earlier, request] if earlier else request
+        request = LONG_REQUEST
     if context is not None and not isinstance(context, str | Mapping):
         context = tuple(context)
     return Task(id=name, prompt=f"{instructions}\n\n{request}".strip(), context=context)

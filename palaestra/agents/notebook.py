@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import asyncio
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -11,6 +12,17 @@ from palaestra.core.errors import SandboxError
 from palaestra.core.task import ContextFile
 from palaestra.sandbox.base import CellResult, Sandbox, Snapshot
 
+CUT = """
+def _cut(text, layout):
+    import itertools, json
+    lengths, keys = json.loads(layout)
+    ends = list(itertools.accumulate(lengths, initial=0))
+    parts = [text[begin:end] for begin, end in itertools.pairwise(ends)]
+    return parts if keys is None else dict(zip(keys, parts))
+context = _cut(context, _layout)
+del _cut, _layout
+"""
+"""Makes of one text the several that it was joined of."""
 CONTEXT = "context"
 """The variable that holds the task's context; empty when the task has none."""
 
@@ -26,6 +38,7 @@ class Notebook:
         self._setup = setup
         self._variables: Snapshot | None = None
         self._has_begun = False
+        self._turn = asyncio.Lock()
         self._news = ""
 
     async def run(self, code: str) -> CellResult:
@@ -34,6 +47,10 @@ class Notebook:
         Raises:
             SandboxError: no session can be had.
         """
+        async with self._turn:
+            return await self._run(code)
+
+    async def _run(self, code: str) -> CellResult:
         if not self.is_running:
             await self._start()
         result = await self._sandbox.run(code)
@@ -91,11 +108,9 @@ class Notebook:
             return
         parts = parts_of(context)
         await self._sandbox.put(CONTEXT, "".join(parts))
-        ends = list(itertools.accumulate(map(len, parts), initial=0))
-        pieces = f"[{CONTEXT}[a:b] for a, b in zip({ends[:-1]}, {ends[1:]})]"
         keys = list(context) if isinstance(context, Mapping) else None
-        built = pieces if keys is None else f"dict(zip({keys!r}, {pieces}))"
-        result = await self._sandbox.run(f"{CONTEXT} = {built}")
+        await self._sandbox.put("_layout", json.dumps([list(map(len, parts)), keys]))
+        result = await self._sandbox.run(CUT)
         if result.status != "ok":
             raise SandboxError(f"the context cannot be set up: {result.error}; raise sandbox.limits")
 

@@ -27,7 +27,7 @@ OBSERVATION = "\nObservation"
 
 _ACTION = re.compile(r"^\s*Action\s*\d*\s*:", re.MULTILINE | re.IGNORECASE)
 _LABEL = re.compile(r"^\s*(?:Thought|Action)\s*\d*\s*:", re.MULTILINE | re.IGNORECASE)
-_CALL = re.compile(r"\s*(?P<tool>\w+)\s*\[(?P<argument>.*)\]", re.DOTALL)
+_CALL = re.compile(r"\s*(?P<tool>[\w.-]+)\s*\[(?P<argument>.*)\]", re.DOTALL)
 
 
 FINISH = ToolSpec(
@@ -40,7 +40,7 @@ FINISH = ToolSpec(
 class Move(NamedTuple):
     thought: str
     tool: str
-    """In lower case; empty when the message has no action."""
+    """Empty when the message has no action."""
     argument: str
 
 
@@ -49,7 +49,7 @@ def read_move(text: str) -> Move:
     head, *rest = _ACTION.split(text, maxsplit=1)
     thought = _LABEL.sub("", head, count=1).strip()
     call = _CALL.match(_LABEL.split(rest[0], maxsplit=1)[0]) if rest else None
-    return Move(thought, call["tool"].lower(), call["argument"]) if call else Move(thought, "", "")
+    return Move(thought, call["tool"], call["argument"]) if call else Move(thought, "", "")
 
 
 class Settings(Protocol):
@@ -69,8 +69,11 @@ class Table:
     settings: Settings
 
     async def observe(self, name: str, arguments: str) -> str:
-        if name in self.tools:
-            seen = await observe(self.tools[name], arguments)
+        tool = self.tools.get(name) or {key.lower(): tool for key, tool in self.tools.items()}.get(
+            name.lower()
+        )
+        if tool is not None:
+            seen = await observe(tool, arguments)
         else:
             seen = self.fill("react-invalid", tool=name, tools=list(self.tools.values()))
         return shorten(seen, self.settings.observation_chars)
@@ -132,7 +135,7 @@ class TextPlayer:
 
     async def act(self, turn: int) -> bool:
         move = self._move
-        if move.tool == FINISH.name:
+        if move.tool.lower() == FINISH.name:
             observation = self._table.finish(move.thought, move.argument)
             if not observation:
                 return True
@@ -150,9 +153,6 @@ class TextPlayer:
     async def _ask(self, text: str) -> Move:
         self._episode.tell(text)
         return read_move((await self._episode.ask(self._sampling)).text)
-
-
-_FINISHED = "finished"
 
 
 class _Finish(Record):
@@ -191,10 +191,12 @@ class NativePlayer:
 
     async def act(self, turn: int) -> bool:
         """Do what was called; True when the message was the answer, or one of its calls gave it."""
-        if not self._calls and not self._table.finish("", self._thought):
-            return True
-        results = await asyncio.gather(*map(self._do, self._calls))
-        if _FINISHED in results:
+        if self._calls:
+            done = await asyncio.gather(*map(self._do, self._calls))
+        else:
+            done = [self._table.finish("", self._thought) or None]
+        results = [result for result in done if result is not None]
+        if len(results) < len(done):
             return True
         self._tell(self._calls, results)
         actions = tuple(Action(kind="tool", name=call.name, content=call.arguments) for call in self._calls)
@@ -203,19 +205,23 @@ class NativePlayer:
         self._episode.record(step, session=session, calls=self._calls, results=results)
         return False
 
-    async def _do(self, call: ToolCall) -> str:
+    async def _do(self, call: ToolCall) -> str | None:
+        """What the call gave; None when it was the answer."""
         if call.name != FINISH.name:
             return await self._table.observe(call.name, call.arguments)
         try:
             answer = _Finish.model_validate_json(call.arguments).answer
         except ValidationError as error:
             return f"finish failed: {error.errors()[0]['msg']}"
-        return self._table.finish(self._thought, answer) or _FINISHED
+        return self._table.finish(self._thought, answer) or None
 
     async def conclude(self) -> None:
         """There is no answer."""
 
     def _tell(self, calls: Sequence[ToolCall], results: Sequence[str]) -> None:
+        if not calls:  # an answer that was not accepted
+            self._episode.tell("\n\n".join(results))
+            return
         self._episode.messages += [
             Message(role="tool", content=result, answers_call=call.id)
             for call, result in zip(calls, results, strict=True)

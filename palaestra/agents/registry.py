@@ -7,6 +7,7 @@ from palaestra.agents.memory import MemoryAgent, MemoryConfig
 from palaestra.agents.plain import PlainAgent, PlainConfig
 from palaestra.agents.react import ReactAgent, ReactConfig
 from palaestra.agents.rlm import RLMAgent, RLMConfig
+from palaestra.agents.templates import place
 from palaestra.models.config import ModelConfig
 from palaestra.models.registry import calls_tools
 
@@ -17,8 +18,9 @@ def make_agent(config: AgentConfig, model: ModelConfig) -> Agent:
     """The agent, for work with this model.
 
     Raises:
-        ConfigError: its tools cannot be found.
+        ConfigError: its tools or prompts cannot be found.
     """
+    place(config.prompts)
     match config:
         case RLMConfig():
             return RLMAgent(config)

@@ -10,8 +10,7 @@ RUNNABLE = ("repl", "python", "py", "")
 
 _FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)[^\n`]*$")
 _FINAL_VAR = re.compile(r"^\s*FINAL_VAR\(\s*[\"']?(?P<name>\w+)[\"']?\s*\)", re.MULTILINE)
-# FINAL is greedy: its text may hold parentheses of its own.
-_FINAL = re.compile(r"^\s*FINAL\((?P<text>.*)\)\s*$", re.MULTILINE | re.DOTALL)
+_FINAL = re.compile(r"^\s*FINAL\(", re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -32,7 +31,7 @@ class Reply(NamedTuple):
         if found := _FINAL_VAR.search(self.thought):
             cells.append(f"FINAL_VAR({found['name']!r})")
         elif found := _FINAL.search(self.thought):
-            cells.append(f"FINAL({found['text'].strip()!r})")
+            cells.append(f"FINAL({_enclosed(self.thought[found.end() :]).strip()!r})")
         return cells
 
     @property
@@ -64,3 +63,13 @@ def read_reply(text: str) -> Reply:
     if fence:
         blocks.append(Block(language, "\n".join(inside), closed=False))
     return Reply("\n".join(outside).strip(), tuple(blocks))
+
+
+def _enclosed(text: str) -> str:
+    """What comes before the parenthesis that closes; without one, before the last there is."""
+    depth = 1
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return text[:place]
+    return text.rpartition(")")[0] or text

@@ -22,18 +22,23 @@ from palaestra.agents.notebook import CONTEXT, Notebook, describe
 from palaestra.agents.reply import Reply, read_reply
 from palaestra.agents.rlm_calls import Slots, SubCalls
 from palaestra.agents.templates import fill
-from palaestra.agents.tool import Tool, ToolBox, ToolConfig
+from palaestra.agents.tool import Tool, ToolBox, ToolConfig, as_identifier
 from palaestra.agents.typed_answer import problem_with
 from palaestra.core.chat import Message
-from palaestra.core.errors import BudgetExceeded
+from palaestra.core.errors import BudgetExceeded, ContextTooLong
 from palaestra.core.events import StepTaken
 from palaestra.core.record import Record
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Action, Step, Trajectory
+from palaestra.models.tokens import CHARACTERS_PER_TOKEN
 from palaestra.sandbox.base import CellResult, Snapshot
 from palaestra.sandbox.worker.excerpt import shorten
 
 NAMES = Path(__file__).with_name("rlm_names.py")
+LEAST_NEWS = 1000
+"""Characters of the latest results that a summary is made of at least."""
+LAST_MESSAGES = 3
+"""That are kept where a conversation is too long even for being summed up."""
 RESERVED = ("__rlm__", "SHOW_VARS", "FINAL", "FINAL_VAR", "rlm_query", "rlm_query_batched")
 """The session's own names, which are made anew with it."""
 UNTOLD = (CONTEXT, "answer", *RESERVED)
@@ -83,8 +88,9 @@ class RLMAgent:
 
     async def _play(self, episode: Episode, slots: Slots) -> None:
         async with self._tools.opened() as tools:
-            calls = SubCalls(episode, slots, functools.partial(self._run, slots), tools)
-            await self._take_turns(episode, calls, list(tools.values()))
+            named = [as_identifier(tool) for tool in tools.values()]
+            calls = SubCalls(episode, slots, functools.partial(self._run, slots), named)
+            await self._take_turns(episode, calls, named)
 
     async def _take_turns(self, episode: Episode, calls: SubCalls, tools: Collection[Tool]) -> None:
         material = context_of(episode.task)
@@ -127,8 +133,6 @@ class _Node:
         self._tool_names = tuple(tool.name for tool in tools)
         self._reply = Reply("", ())
         self._cut_off = False
-        self._tokens = 0
-        """Of the conversation, as the model counted it last."""
         self._summary = ""
         """What replaced the conversation before this turn, if something did."""
         self._news = ""
@@ -165,10 +169,15 @@ class _Node:
 
     async def think(self, turn: int) -> None:
         self._calls.begin(turn)
-        window = self._config.window or self._episode.context.model.context_window
-        if window is not None and self._tokens > self._config.compact_at * window:
+        if self._is_long():
             await self._compact()
-        await self._ask("rlm-turn", turn=turn, turns=self.turns)
+        try:
+            await self._ask("rlm-turn", turn=turn, turns=self.turns)
+        except ContextTooLong:
+            if self._summary:
+                raise
+            await self._compact()
+            await self._ask("rlm-turn", turn=turn, turns=self.turns)
 
     async def act(self, turn: int) -> bool:
         """Run the reply's cells; True when one of them answered.
@@ -201,15 +210,39 @@ class _Node:
         schema = self._episode.task.answer_schema
         text = await self._ask("rlm-last", question=self._episode.task.request, draft=draft, schema=schema)
         _, reading, _ = await self._run_cells()
+        if refusal := self._episode.context.meter.cut_off:
+            raise BudgetExceeded(refusal)
         if reading != "ready":
             self._episode.answer = (self._reply.thought if self._reply.cells else text.strip()) or draft
         answer = Action(kind="answer", content=self._episode.answer)
         self._episode.record(Step(thought="", actions=(answer,)), finished=True)
 
+    @property
+    def _window(self) -> int | None:
+        return self._config.window or self._episode.context.model.context_window
+
+    def _is_long(self) -> bool:
+        """Whether the conversation, with what is still to be told, comes near the model's window."""
+        coming = len(self._news) // CHARACTERS_PER_TOKEN
+        return (
+            self._window is not None
+            and self._episode.tokens + coming > self._config.compact_at * self._window
+        )
+
     async def _compact(self) -> None:
-        """Have the model sum up what it knows, and go on from there. The session keeps what was found."""
+        """Have the model sum up what it knows, and go on from there. The session keeps what was found.
+
+        Of the latest results it sees as much as the window has room for; of a conversation that does not fit
+        at all the first and the last messages.
+        """
+        room = 0 if self._window is None else self._window - self._episode.tokens
+        self._news = shorten(self._news, max(LEAST_NEWS, room))  # a token has more than one character
         self._tell("rlm-compact")
-        self._summary = (await self._episode.ask()).text
+        try:
+            self._summary = (await self._episode.ask()).text
+        except ContextTooLong:
+            del self._episode.messages[2:-LAST_MESSAGES]
+            self._summary = (await self._episode.ask()).text
         self._begin_anew(self._summary)
 
     def _begin_anew(self, summary: str) -> None:
@@ -225,7 +258,6 @@ class _Node:
         completion = await self._episode.ask()
         self._reply = read_reply(completion.text)
         self._cut_off = completion.finish_reason == "length"
-        self._tokens = completion.usage.tokens
         return completion.text
 
     async def _run_cells(self) -> tuple[list[str], str, str]:
@@ -250,7 +282,7 @@ class _Node:
             await self._notebook.close()
             return "destroyed", ""
         reading = settled.value.strip("'")
-        if reading not in ("none", "long"):
+        if reading not in ("none", "long", "unreadable"):
             self._episode.answer = await self._notebook.get("__answer__") or ""
         if reading == "ready" and (problem := problem_with(self._episode.answer, self._episode.task)):
             await self._notebook.run("__rlm__.reject()")

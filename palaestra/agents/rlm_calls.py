@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from palaestra.agents.base import AgentContext
 from palaestra.agents.episode import Episode
@@ -16,7 +16,7 @@ from palaestra.agents.material import as_text, request_task
 from palaestra.agents.rlm_names import CHILDREN, TOOL
 from palaestra.agents.tool import Tool
 from palaestra.core.chat import Message
-from palaestra.core.errors import BudgetExceeded, ModelError
+from palaestra.core.errors import BudgetExceeded, DataError, ModelError
 from palaestra.core.events import ChildFinished
 from palaestra.core.record import derive_seed, digest
 from palaestra.core.task import Task
@@ -27,6 +27,8 @@ PlayChild = Callable[[Task, AgentContext], Awaitable[Trajectory]]
 _request: TypeAdapter[tuple[str, str | list[str] | dict[str, str] | None]] = TypeAdapter(
     tuple[str, str | list[str] | dict[str, str] | None]
 )
+
+_arguments: TypeAdapter[tuple[list[Any], dict[str, Any]]] = TypeAdapter(tuple[list[Any], dict[str, Any]])
 
 
 class Slots:
@@ -44,7 +46,7 @@ class SubCalls:
     """The host functions of one node."""
 
     def __init__(
-        self, episode: Episode, slots: Slots, play_child: PlayChild, tools: Mapping[str, Tool]
+        self, episode: Episode, slots: Slots, play_child: PlayChild, tools: Collection[Tool]
     ) -> None:
         self.can_ask = episode.context.depth < episode.context.meter.budget.depth
         self.can_recurse = episode.context.depth + 1 < episode.context.meter.budget.depth
@@ -63,7 +65,7 @@ class SubCalls:
 
     def functions(self) -> dict[str, HostFunction]:
         functions: dict[str, HostFunction] = {}
-        functions |= {TOOL + name: _served(tool) for name, tool in self._tools.items()}
+        functions |= {TOOL + tool.name: _served(tool) for tool in self._tools}
         if self.can_ask:
             functions |= {"llm_query": self.ask_models, "llm_query_batched": self.ask_models}
             functions[CHILDREN] = self.ask_children if self.can_recurse else self._ask_instead
@@ -80,7 +82,7 @@ class SubCalls:
 
     async def _ask_instead(self, requests: Sequence[str]) -> Sequence[str]:
         """Below the last depth for children a plain model answers."""
-        asked = [_request.validate_json(request) for request in requests]
+        asked = list(map(_read, requests))
         return await self.ask_models(
             [prompt if context is None else f"{prompt}\n\n{as_text(context)}" for prompt, context in asked]
         )
@@ -97,7 +99,7 @@ class SubCalls:
         name = f"{self._context.trajectory_id}/{self._turn}.{digest(request)[:8]}.{times}"
         child = self._context.journal.child(name) if self._context.journal else None
         if child is None:
-            prompt, context = _request.validate_json(request)
+            prompt, context = _read(request)
             task = request_task(name, prompt, context)
             below = self._below(name, times, child=True)
             async with self._slots.children[self._context.depth]:
@@ -106,6 +108,8 @@ class SubCalls:
                 raise asyncio.CancelledError
             if child.status != "error" and not below.meter.cut_off:
                 self._context.emit(ChildFinished(trajectory=child))
+                if self._context.journal is not None:
+                    self._context.journal.forget(name)
         else:
             self._context.meter.go_on(child.usage, 0.0)
         self._episode.children.append(child)
@@ -129,6 +133,13 @@ class SubCalls:
         return self._context.below(name, sampling, meter.child() if child else meter)
 
 
+def _read(request: str) -> tuple[str, str | list[str] | dict[str, str] | None]:
+    try:
+        return _request.validate_json(request)
+    except ValidationError as error:
+        raise DataError("a child is asked with a prompt and a context of texts") from error
+
+
 def _served(tool: Tool) -> HostFunction:
     """A tool as a host function; what it raises is raised in the cell."""
 
@@ -139,7 +150,10 @@ def _served(tool: Tool) -> HostFunction:
 
 
 async def _call(tool: Tool, request: str) -> str:
-    arguments, named = json.loads(request)
+    try:
+        arguments, named = _arguments.validate_json(request)
+    except ValidationError as error:
+        raise DataError(f"{tool.name} was called with what are no arguments") from error
     result: Any
     (result,) = await asyncio.gather(tool.call(*arguments, **named), return_exceptions=True)
     if isinstance(result, BaseException):

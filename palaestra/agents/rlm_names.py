@@ -9,8 +9,9 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
-Reading = Literal["none", "draft", "ready", "plain", "empty", "long"]
-"""What `answer` is: without content, with content, ready, a plain value, ready without content, too long."""
+Reading = Literal["none", "draft", "ready", "plain", "empty", "long", "unreadable"]
+"""What `answer` is: without content, with content, ready, a plain value, ready without content, too long, of
+content that cannot be made a text."""
 
 MOST_CHARACTERS = 1_000_000
 CHILDREN = "_rlm_query"
@@ -83,11 +84,11 @@ class Names:
         answer = self._session.get("answer")
         if plain := not isinstance(answer, dict):
             answer = self._session["answer"] = {"content": answer, "ready": False}
-        content = answer.get("content")
-        if typed and not isinstance(content, str):
-            text = "" if content is None else json.dumps(content, default=str, ensure_ascii=False)
-        else:
-            text = "" if content is None else str(content)
+        try:
+            text = _text(answer.get("content"), typed)
+        except Exception:  # noqa: BLE001 - a value of a cell's class may raise anything
+            answer["ready"] = False
+            return "unreadable"
         if len(text) > MOST_CHARACTERS:
             return "long"
         self._session["__answer__"] = text
@@ -100,6 +101,14 @@ class Names:
     def reject(self) -> None:
         """The answer was not accepted: the model goes on."""
         self._session["answer"]["ready"] = False
+
+
+def _text(content: object, typed: bool) -> str:
+    if content is None:
+        return ""
+    if typed and not isinstance(content, str):
+        return json.dumps(content, default=str, ensure_ascii=False)
+    return str(content)
 
 
 class Tool:

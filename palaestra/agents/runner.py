@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -33,9 +34,9 @@ from palaestra.store.run_store import RunStore
 from palaestra.store.runs import run_meter
 
 
-class RunConfig(VerbConfig):
-    agent: AgentConfig = Field(default=RLMConfig(), discriminator="name")
-    """`name` is rlm or react; the other settings are the agent's own."""
+class AgentsConfig(VerbConfig):
+    """What agents work with."""
+
     model: ModelConfig
     """What the agent thinks with."""
     sub_model: ModelConfig | None = None
@@ -47,6 +48,11 @@ class RunConfig(VerbConfig):
     budget: Budget = Budget()
     """Of each trajectory, with everything that it starts."""
     sandbox: SandboxConfig = SandboxConfig()
+
+
+class RunConfig(AgentsConfig):
+    agent: AgentConfig = Field(default=RLMConfig(), discriminator="name")
+    """`name` is rlm, react, memory or plain; the other settings are the agent's own."""
     tasks: DataSource | None = None
     """A file of tasks; or else give `ask`."""
     ask: str | None = None
@@ -78,23 +84,34 @@ async def run(config: RunConfig, store: RunStore, emit: Sink) -> RunFinished:
             so that a resumed run takes them up again.
     """
     tasks = _tasks(config, store, emit)
+    return await run_agents(config, {"": config.agent}, tasks, store, emit, config.repeats)
+
+
+async def run_agents(
+    config: AgentsConfig,
+    agents: Mapping[str, AgentConfig],
+    tasks: Sequence[Task],
+    store: RunStore,
+    emit: Sink,
+    repeats: int = 1,
+) -> RunFinished:
+    """The same for several agents; their keys begin the names of their trajectories."""
     async with AsyncExitStack() as stack:
         models = _models(config, store)
         for model in models:
             stack.push_async_callback(model.close)
-        work = _Run(config, models, run_meter(store, config.max_cost), emit, RunJournal(store))
+        work = _Run(config, agents, models, run_meter(store, config.max_cost), emit, RunJournal(store))
         for event in store.events(TrajectoryFinished):
             work.count(event.trajectory)
         async with asyncio.TaskGroup() as group:
-            for task in tasks:
-                for repeat in range(config.repeats):
-                    if _name(task, repeat) not in work.finished:
-                        group.create_task(work.one(task, repeat))
+            for prefix, task, repeat in itertools.product(agents, tasks, range(repeats)):
+                if _name(prefix, task, repeat) not in work.finished:
+                    group.create_task(work.one(prefix, task, repeat))
     return work.end()
 
 
-def _name(task: Task, repeat: int) -> str:
-    return f"{task.id}#{repeat}"
+def _name(prefix: str, task: Task, repeat: int) -> str:
+    return f"{prefix}{task.id}#{repeat}"
 
 
 class _Run:
@@ -102,7 +119,8 @@ class _Run:
 
     def __init__(
         self,
-        config: RunConfig,
+        config: AgentsConfig,
+        agents: Mapping[str, AgentConfig],
         models: Sequence[WatchedModel],
         meter: Meter,
         emit: Sink,
@@ -118,7 +136,7 @@ class _Run:
         self._meter = meter
         self._emit = emit
         self._journal = journal
-        self._agent = make_agent(config.agent, config.model)
+        self._agents = {prefix: make_agent(agent, config.model) for prefix, agent in agents.items()}
         self._sandbox = sandbox_factory(config.sandbox)
         self._slots = asyncio.Semaphore(config.concurrency)
 
@@ -126,15 +144,15 @@ class _Run:
     def _hopeless(self) -> ModelError | None:
         return next((model.hopeless for model in self._models if model.hopeless), None)
 
-    async def one(self, task: Task, repeat: int) -> None:
+    async def one(self, prefix: str, task: Task, repeat: int) -> None:
         async with self._slots:
             if self._hopeless:
                 return
             if self._meter.used_up:
                 self._left += 1
                 return
-            context = self._context(task, repeat)
-            trajectory = await self._agent.run(task, context)
+            context = self._context(prefix, task, repeat)
+            trajectory = await self._agents[prefix].run(task, context)
         if trajectory.status == "cancelled" or self._hopeless:
             return
         if context.meter.cut_off:
@@ -142,6 +160,7 @@ class _Run:
             return
         self.count(trajectory)
         self._emit(TrajectoryFinished(trajectory=trajectory))
+        self._journal.of(trajectory.id).forget(trajectory.id)
 
     def count(self, trajectory: Trajectory) -> None:
         """Take note of a trajectory that is recorded."""
@@ -166,16 +185,17 @@ class _Run:
             return RunFinished(status="failures", reason=reason)
         return RunFinished(status="done")
 
-    def _context(self, task: Task, repeat: int) -> AgentContext:
+    def _context(self, prefix: str, task: Task, repeat: int) -> AgentContext:
         seed = derive_seed(self._config.seed, task.id, repeat)
+        name = _name(prefix, task, repeat)
         return AgentContext(
-            trajectory_id=_name(task, repeat),
+            trajectory_id=name,
             models=self._models,
             sandbox=self._sandbox,
             meter=Meter(self._config.budget, within=self._meter),
             sampling=self._config.sampling.model_copy(update={"seed": seed, "sample_index": repeat}),
             emit=self._emit,
-            journal=self._journal,
+            journal=self._journal.of(name),
         )
 
 
@@ -198,7 +218,7 @@ def _question(config: RunConfig, folder: Path) -> Task:
     return Task(id="ask", prompt=config.ask, context=context)
 
 
-def _models(config: RunConfig, store: RunStore) -> list[WatchedModel]:
+def _models(config: AgentsConfig, store: RunStore) -> list[WatchedModel]:
     """By depth."""
     below = [config.sub_model, *config.deeper_models] if config.sub_model else list(config.deeper_models)
     return [WatchedModel(load_model(model, store.cache)) for model in (config.model, *below)]

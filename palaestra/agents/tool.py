@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
-from pydantic import TypeAdapter, validate_call
+from pydantic import PydanticUserError, TypeAdapter, validate_call
 
 from palaestra.core.chat import ToolSpec
 from palaestra.core.errors import ConfigError
@@ -77,22 +78,40 @@ class ToolBox:
             ConfigError: a function cannot be found, or the package of an extra is missing.
         """
         self._servers = config.mcp
-        self._functions = {place.rpartition(":")[2]: _load(place) for place in config.functions}
-        self._functions |= functions or {}
+        found = {place.rpartition(":")[2]: _load(place) for place in config.functions} | dict(functions or {})
+        self._functions = [_as_tool(name, function) for name, function in found.items()]
         self._connect = load("palaestra.agents.mcp_tools:connect", "an MCP server") if config.mcp else None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[dict[str, Tool]]:
         """The tools by name, while their servers are connected."""
-        tools: dict[str, Tool] = {
-            name: FunctionTool(name, function) for name, function in self._functions.items()
-        }
+        tools: dict[str, Tool] = {tool.name: tool for tool in self._functions}
         async with AsyncExitStack() as connections:
             for server in self._servers:
                 assert self._connect is not None
                 found = await connections.enter_async_context(self._connect(server))
                 tools |= {tool.name: tool for tool in found}
             yield tools
+
+
+class Renamed:
+    """A tool by another name."""
+
+    def __init__(self, tool: Tool, name: str) -> None:
+        self.name = name
+        self.signature = name + tool.signature.removeprefix(tool.name)
+        self.description = tool.description
+        self.parameters = tool.parameters
+        self._tool = tool
+
+    async def call(self, *arguments: Any, **named: Any) -> Any:
+        return await self._tool.call(*arguments, **named)
+
+
+def as_identifier(tool: Tool) -> Tool:
+    """The tool under a name that Python code can use: `get-price` as `get_price`."""
+    name = re.sub(r"\W", "_", tool.name)
+    return tool if name == tool.name else Renamed(tool, name)
 
 
 def spec(tool: Tool) -> ToolSpec:
@@ -122,6 +141,15 @@ async def _read_and_call(tool: Tool, arguments: str) -> Any:
     if len(names) == 1 and not isinstance(named, dict):
         return await tool.call(**{names[0]: arguments})
     raise ValueError(f"the argument must be a JSON object with {', '.join(names)}")
+
+
+def _as_tool(name: str, function: Callable[..., Any]) -> FunctionTool:
+    try:
+        return FunctionTool(name, function)
+    except (ValueError, TypeError, PydanticUserError) as error:
+        raise ConfigError(
+            f"the tool {name} cannot be described: {error}; give it a typed signature"
+        ) from error
 
 
 def _load(place: str) -> Callable[..., Any]:

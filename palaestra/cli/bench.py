@@ -67,9 +67,7 @@ def check(settings: LongContextConfig) -> None:
         long_context_family(name)
     names = [agent.name for agent in settings.agents]
     if len(set(names)) < len(names):
-        raise ConfigError(
-            f"an agent is named twice: {', '.join(names)}; run one bench for each of its settings"
-        )
+        raise ConfigError(f"{', '.join(names)} has a name twice; run one bench for each of its settings")
 
 
 VERB = Verb(name="bench", schema=LongContextConfig, work=run_bench, report=print_curves, check=check)
@@ -106,7 +104,7 @@ def bench(
 ) -> None:
     """Measure agents by the length of their contexts.
 
-    The tasks are generated. Without --model a scripted reader with a window of 128k tokens answers, at no cost.
+    The tasks are generated. Without --model a scripted reader with a window of 128k tokens answers.
     """
     flags = {
         "agents": None if agents is None else [{"name": name} for name in _listed(agents)],

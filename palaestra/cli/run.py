@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from palaestra.agents.registry import make_agent
 from palaestra.agents.runner import RunConfig
 from palaestra.agents.runner import run as run_agent
 from palaestra.cli.launch import Verb, launch
@@ -28,21 +29,25 @@ from palaestra.core.events import TaskLoaded, TrajectoryFinished
 from palaestra.core.record import canonical_json
 from palaestra.datasets.loaders import load_tasks
 from palaestra.datasets.rows import HUB
+from palaestra.datasets.scores import scored
 from palaestra.store.run_store import RunStore
 
 
 def print_answers(store: RunStore) -> None:
-    """The answer to a single question as it is; of a file of tasks, a JSON line for every trajectory."""
+    """The answer to a single question as it is; of a file of tasks, a JSON line for every trajectory, with a
+    score where the task's family knows one."""
+    scores = {result.trajectory.id: result.score for result in scored(store)}
     places = {event.task.id: place for place, event in enumerate(store.events(TaskLoaded))}
     trajectories = [event.trajectory for event in store.events(TrajectoryFinished)]
     single = store.config(RunConfig).ask is not None
     for trajectory in sorted(trajectories, key=lambda trajectory: places[trajectory.task_id]):
         row = trajectory.model_dump(mode="json", include={"id", "task_id", "status", "answer", "reason"})
+        row |= {"score": scores[trajectory.id]} if trajectory.id in scores else {}
         print(trajectory.answer if single else canonical_json(row))
 
 
 def check(settings: RunConfig) -> None:
-    """See that the tasks can be read; those of the hub are not fetched twice for that.
+    """See that the tasks can be read, those of the hub excepted, and that the agent finds what it needs.
 
     Raises:
         ConfigError, DataError: they cannot.
@@ -52,6 +57,7 @@ def check(settings: RunConfig) -> None:
     for path in settings.context:
         if not Path(path).exists():
             raise DataError(f"cannot read {path}: there is no such file or folder; check the path")
+    make_agent(settings.agent, settings.model)
 
 
 VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers, check=check)

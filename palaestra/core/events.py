@@ -62,6 +62,8 @@ class Checkpoint(Record):
     """Of the trajectory and all below it."""
     seconds: float
     """Elapsed since the trajectory began."""
+    tokens: int = 0
+    """Of the conversation, as the model counted it last."""
     summary: str = ""
     """What replaced the conversation before this turn, if it had become too long."""
     session: str = ""
@@ -129,6 +131,14 @@ class UpdateDone(BaseEvent):
     metrics: Mapping[str, float]
 
 
+class StepSkipped(BaseEvent):
+    """A training step that left the policy as it was."""
+
+    kind: Literal["step-skipped"] = "step-skipped"
+    step: int
+    reason: str
+
+
 class CheckpointSaved(BaseEvent):
     kind: Literal["checkpoint-saved"] = "checkpoint-saved"
     step: int
@@ -153,6 +163,7 @@ Event = (
     | JudgementGiven
     | RankingMade
     | UpdateDone
+    | StepSkipped
     | CheckpointSaved
     | RunFinished
 )

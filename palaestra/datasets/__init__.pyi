@@ -1,8 +1,13 @@
 from .families import Example as Example
+from .families import Family as Family
+from .families import LongContextFamily as LongContextFamily
 from .families import TaskFamily as TaskFamily
 from .families import family as family
+from .families import long_context_family as long_context_family
 from .loaders import Answer as Answer
 from .loaders import load_answers as load_answers
 from .loaders import load_tasks as load_tasks
+from .scores import score_of as score_of
+from .shelf import Shelf as Shelf
 from .source import AnswerSource as AnswerSource
 from .source import DataSource as DataSource

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -50,12 +51,23 @@ def read_documents(paths: Sequence[str]) -> str:
 
 def keep(text: str, folder: Path) -> ContextFile:
     """Write a text under `folder`, named by its content."""
-    data = text.encode(errors="replace")
-    digest = hashlib.sha256(data).hexdigest()
+    return keep_pieces((text,), folder)
+
+
+def keep_pieces(pieces: Iterable[str], folder: Path) -> ContextFile:
+    """The same for a text that comes in pieces and is never in memory as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{digest[:16]}.txt"
-    file.write_bytes(data)
-    return ContextFile(path=str(file), sha256=digest, characters=len(text))
+    digest = hashlib.sha256()
+    characters = 0
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".new", delete=False) as unfinished:
+        for piece in pieces:
+            data = piece.encode(errors="replace")
+            digest.update(data)
+            characters += len(piece)
+            unfinished.write(data)
+    file = folder / f"{digest.hexdigest()[:16]}.txt"
+    Path(unfinished.name).replace(file)
+    return ContextFile(path=str(file), sha256=digest.hexdigest(), characters=characters)
 
 
 def _read(file: Path) -> str:

@@ -14,6 +14,7 @@ from palaestra.core.events import TaskLoaded, TrajectoryFinished
 from palaestra.core.record import digest
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
+from palaestra.datasets.longcontext.published import READERS, Benchmark
 from palaestra.datasets.rows import Row, read_rows
 from palaestra.datasets.source import AnswerSource, DataSource, FieldName
 from palaestra.store.run_store import RunStore
@@ -31,12 +32,14 @@ class Answer(NamedTuple):
 def load_tasks(source: DataSource, limit: int | None = None) -> list[Task]:
     """The first `limit` tasks of a source.
 
-    A row without an id gets one made of its prompt.
+    A row without an id gets one made of its prompt. Rows of a published benchmark are read as it writes them.
 
     Raises:
         DataError: the source cannot be read, holds no row, or a row is malformed, lacks a field or
             repeats an id; the message names the line.
     """
+    if source.benchmark is not None:
+        return [_published(source.benchmark, row) for row in islice(read_rows(source), limit)]
     rows = _fields(source)
     return [_task(row) for row in islice(rows, limit)]
 
@@ -101,6 +104,13 @@ def _task(row: Row) -> Task:
         name: value for name, value in row.values.items() if name in Task.model_fields and value is not None
     }
     return _validate(Task, wanted, row.place)
+
+
+def _published(benchmark: Benchmark, row: Row) -> Task:
+    try:
+        return READERS[benchmark](row.values)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{row.place} is no row of {benchmark}: {error!r}; check tasks.benchmark") from error
 
 
 def _answer(row: Row, system: str) -> Answer:

@@ -8,8 +8,21 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from palaestra.core.record import Record
+from palaestra.datasets.longcontext.published import Benchmark
 
-FieldName = Literal["id", "prompt", "context", "reference", "family", "rubric", "metadata", "answer", "steps"]
+FieldName = Literal[
+    "id",
+    "prompt",
+    "answer_format",
+    "answer_schema",
+    "context",
+    "reference",
+    "family",
+    "rubric",
+    "metadata",
+    "answer",
+    "steps",
+]
 
 
 class DataSource(Record):
@@ -23,6 +36,9 @@ class DataSource(Record):
     """Hub only."""
     fields: Mapping[FieldName, str] = Field(default_factory=dict)
     """The source's own names, where they differ from ours: {prompt: instruction, answer: output}."""
+
+    benchmark: Benchmark | None = None
+    """Of tasks only: the rows are those of a published benchmark, with its own fields; null: with ours."""
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -94,19 +94,36 @@ class ModelServer:
         if wanted.stream and isinstance(self._model, StreamingModel):
             events = self._stream(wanted, self._model)
             return StreamingResponse(events, media_type="text/event-stream")
-        completion = await self._generate(wanted)
+        completion = await self._generate(wanted, request)
         if wanted.stream:
             chunks = streamed_answer(self.name, completion, wanted.wants_usage_in_stream())
             return Response(_server_sent_events(chunks), media_type="text/event-stream")
         return JSONResponse(whole_answer(self.name, completion))
 
-    async def _generate(self, wanted: ChatRequest) -> Completion:
+    async def _generate(self, wanted: ChatRequest, request: Request) -> Completion:
         started = time.perf_counter()
         with self._counted():
-            completion = await self._model.generate(wanted.conversation(), wanted.sampling())
+            completion = await self._generated(wanted, request)
             await asyncio.sleep(max(0.0, self._latency - (time.perf_counter() - started)))
         self._usage += completion.usage
         return completion
+
+    async def _generated(self, wanted: ChatRequest, request: Request) -> Completion:
+        """The completion; nobody goes on with it when whoever wants it has gone.
+
+        Raises:
+            ClientDisconnect
+        """
+        work = asyncio.ensure_future(self._model.generate(wanted.conversation(), wanted.sampling()))
+        gone = asyncio.ensure_future(_until_gone(request))
+        try:
+            await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientDisconnect
+            return await work
+        finally:
+            gone.cancel()
+            work.cancel()
 
     async def _stream(self, wanted: ChatRequest, model: StreamingModel) -> AsyncIterator[str]:
         """Progress as it happens, as `reasoning_content`; then the answer, or the error in its place."""
@@ -158,6 +175,11 @@ class ModelServer:
             yield
         finally:
             self._under_way -= 1
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _server_sent_event(chunk: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,12 +14,24 @@ def wire_message(message: Message) -> dict[str, Any]:
     wire: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
         wire["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": _an_object(call.arguments)},
+            }
             for call in message.tool_calls
         ]
     if message.answers_call:
         wire["tool_call_id"] = message.answers_call
     return wire
+
+
+def _an_object(arguments: str) -> str:
+    """Arguments as the model wrote them, if they are a JSON object: providers refuse anything else."""
+    try:
+        return arguments if isinstance(json.loads(arguments), dict) else "{}"
+    except ValueError:
+        return "{}"
 
 
 def wire_tools(tools: Sequence[ToolSpec]) -> list[Mapping[str, Any]]:

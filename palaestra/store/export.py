@@ -69,7 +69,7 @@ def _judgement(event: JudgementGiven) -> Row:
         "dimensions": verdict and verdict.dimensions,
         "alerts": verdict and verdict.alerts,
         "votes": [vote.model_dump() for vote in event.judgement.votes],
-        "request": verdict and verdict.request,
+        "request": event.judgement.request,
         "usage": event.judgement.usage.model_dump(),
     }
 

@@ -1,6 +1,8 @@
 """An agent in the place of a model: any OpenAI client sends a prompt of any length."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import httpx
 import openai
@@ -104,6 +106,33 @@ def test_an_answer_at_a_limit_has_the_finish_reason_length(serve: Serve) -> None
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("a draft", "length")
 
 
+def test_stop_texts_and_lengths_are_for_the_answer_and_not_for_the_agent(serve: Serve) -> None:
+    address = serve(ModelServer(agent(lambda *_: cell("FINAL('one END two ' * 20)"), Budget())).app())
+    asked: dict[str, Any] = {"model": "rlm/test", "messages": [{"role": "user", "content": "?"}]}
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        stopped = client.chat.completions.create(**asked, stop="END").choices[0]
+        cut = client.chat.completions.create(**asked, max_tokens=2).choices[0]
+    assert (stopped.message.content, stopped.finish_reason) == ("one ", "stop")
+    assert (cut.message.content, cut.finish_reason) == ("one END ", "length")
+
+
+def test_nobody_works_on_for_a_client_that_has_gone(serve: Serve) -> None:
+    turns = []
+
+    def slow(messages: Sequence[Message], sampling: Sampling) -> str:
+        turns.append(len(messages))
+        return cell("import time; time.sleep(0.2)")
+
+    address = serve(ModelServer(agent(slow, Budget(turns=30))).app())
+    asked = {"model": "rlm/test", "messages": [{"role": "user", "content": "?"}]}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{address}/v1/chat/completions", json=asked, timeout=1.0)
+    time.sleep(0.5)
+    seen = len(turns)
+    time.sleep(1.0)
+    assert 0 < seen == len(turns)
+
+
 def test_a_conversation_becomes_a_task() -> None:
     system = Message(role="system", content="Be brief.")
     earlier = [Message(role="user", content="Hello"), Message(role="assistant", content="Hi")]
@@ -113,4 +142,7 @@ def test_a_conversation_becomes_a_task() -> None:
     assert (asked.prompt, asked.context) == ("Be brief.\n\nCount.", ("user: Hello", "assistant: Hi"))
     assert task_of([system, long]).context == long.content
     assert task_of([system, long]).prompt.startswith("Be brief.\n\nYour request is what `context` says")
+    rules = Message(role="system", content="y" * 9_000)
+    assert task_of([rules, short]).context == f"{rules.content}\n\nCount."
+    assert task_of([rules]).context == rules.content
     assert task_of([*earlier, long]).context == ("user: Hello", "assistant: Hi", long.content)

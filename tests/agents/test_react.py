@@ -17,7 +17,7 @@ FINISH = "Thought: I know.\nAction: finish[Athens]"
     ("text", "move"),
     [
         ("Thought: Where?\nAction: search[the city]", Move("Where?", "search", "the city")),
-        ("Thought 3: Where?\nAction 3: Search[a]", Move("Where?", "search", "a")),
+        ("Thought 3: Where?\nAction 3: Search[a]", Move("Where?", "Search", "a")),
         ("Action: finish[]", Move("", "finish", "")),
         ("Two\nlines.\nAction: python[x = [1]\nx[0]]\n", Move("Two\nlines.", "python", "x = [1]\nx[0]")),
         ("Thought: a\nAction: read[1]\nThought: b\nAction: read[2]", Move("a", "read", "1")),

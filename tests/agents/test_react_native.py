@@ -88,7 +88,7 @@ def run(
             meter=Meter(Budget(turns=6)),
             sampling=Sampling(),
             emit=store.write if store else lambda event: None,
-            journal=RunJournal(store) if store else None,
+            journal=RunJournal(store).of("t#0") if store else None,
         )
         loop, playing = asyncio.get_running_loop(), asyncio.create_task(agent.run(task, context))
         endpoint.cancel = lambda: loop.call_soon_threadsafe(playing.cancel)
@@ -154,6 +154,39 @@ def test_an_answer_that_does_not_fit_is_an_observation(serve: Serve) -> None:
     assert (trajectory.status, trajectory.answer) == ("finished", "7")
     assert trajectory.steps[0].observation.startswith("finish failed: it is no JSON")
     assert trajectory.steps[1].observation.startswith("finish failed: ")
+
+
+def test_what_tools_say_and_do_at_once_is_theirs(serve: Serve) -> None:
+    task = Task(id="t", prompt="?", answer_schema={"type": "integer"})
+
+    def status() -> str:
+        """How it goes."""
+        return "finished"
+
+    endpoint = Endpoint(
+        [
+            [("status", {}), ("python", {"code": "a = 1"}), ("python", {"code": "b = 2"})],
+            [("python", {"code": "print(a + b)"})],
+        ],
+        last="three",
+    )
+    trajectory = run(serve, endpoint, ReactAgent(NATIVE, {"status": status}), task)
+    assert trajectory.steps[0].observation.startswith("finished\n\n")
+    assert trajectory.steps[1].observation.startswith("3\n")
+    assert trajectory.status == "limit"
+    assert endpoint.requests[3]["messages"][-1]["role"] == "user"
+    assert "finish failed: it is no JSON" in endpoint.requests[3]["messages"][-1]["content"]
+
+
+def test_tools_are_called_whatever_their_names(serve: Serve) -> None:
+    def price(item: str) -> float:
+        """What an item costs."""
+        return 2.5
+
+    for name in ("getPrice", "get-price", "shop.price"):
+        spoken = Endpoint([], last=f"Thought: look\nAction: {name}[tea]")
+        trajectory = run(serve, spoken, ReactAgent(ReactConfig(), {name: price}), TASK)
+        assert trajectory.steps[0].observation == "2.5"
 
 
 def test_a_resumed_conversation_is_the_same_with_its_calls(serve: Serve, tmp_path: Path) -> None:

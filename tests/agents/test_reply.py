@@ -36,6 +36,7 @@ def test_line_separators_inside_code_are_kept() -> None:
     [
         ("FINAL(42)", "FINAL('42')"),
         ("So:\n  FINAL(f(x) = (a, b))  \n", "FINAL('f(x) = (a, b)')"),
+        ("FINAL(42)\n\nThis follows from the table (see above).", "FINAL('42')"),
         ("FINAL(two\nlines)", "FINAL('two\\nlines')"),
         ("FINAL_VAR(total)", "FINAL_VAR('total')"),
         ("FINAL_VAR('total')\nFINAL(no)", "FINAL_VAR('total')"),

@@ -171,7 +171,7 @@ def test_what_could_not_be_kept_is_told_to_the_model(tmp_path: Path) -> None:
     async def play(emit: Sink) -> Trajectory:
         models = [ScriptedModel("scripted/tree", tree)]
         sandbox, meter = sandbox_factory(SandboxConfig()), Meter(Budget(depth=2))
-        context = AgentContext("t#0", models, sandbox, meter, Sampling(), emit, RunJournal(store))
+        context = AgentContext("t#0", models, sandbox, meter, Sampling(), emit, RunJournal(store).of("t#0"))
         return await RLMAgent(RLMConfig()).run(Task(id="t", prompt="How many?"), context)
 
     assert asyncio.run(cancelled_after_a_turn()).status == "cancelled"
@@ -199,7 +199,7 @@ def size_after(turns: int, folder: Path) -> int:
         meter=Meter(Budget(turns=turns)),
         sampling=Sampling(),
         emit=store.write,
-        journal=RunJournal(store),
+        journal=RunJournal(store).of("t#0"),
     )
     asyncio.run(RLMAgent(RLMConfig()).run(Task(id="t", prompt="?"), context))
     store.close()

@@ -13,6 +13,7 @@ from palaestra.agents.base import AgentContext
 from palaestra.agents.rlm import RLMAgent, RLMConfig
 from palaestra.core.budget import Budget, Meter
 from palaestra.core.chat import Completion, Message, Sampling
+from palaestra.core.errors import ContextTooLong
 from palaestra.core.events import CallMade, ChildFinished, Event
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
@@ -190,6 +191,25 @@ def test_a_typed_answer_is_checked_and_the_model_is_told_what_is_wrong() -> None
     assert "The answer was not accepted: $.count: 'three' is not of type 'integer'" in root.heard[2]
 
 
+def test_no_typed_answer_ends_more_than_its_turn() -> None:
+    replies = iter(
+        [
+            cell("FINAL('[' * 200_000)"),
+            cell("kept = 1\nanswer = {'content': {(1, 2): 3}, 'ready': True}"),
+            cell("FINAL({'n': kept})"),
+        ]
+    )
+    root = Actor("root", lambda text: next(replies))
+    trajectory, _, _ = run([root], Task(id="t", prompt="?", answer_schema={"type": "object"}))
+    assert (trajectory.status, json.loads(trajectory.answer)) == ("finished", {"n": 1})
+    assert "it is nested too deeply" in root.heard[1]
+    assert "cannot be made a text" in root.heard[2]
+    away = Task(id="t", prompt="?", answer_schema={"$ref": "http://127.0.0.1:1/x"})
+    trajectory, _, _ = run([Actor("root", lambda text: cell("FINAL(1)"))], away)
+    assert trajectory.status == "error"
+    assert "refers to what is not in it" in trajectory.reason
+
+
 def test_a_schema_that_is_none_is_a_clear_error() -> None:
     root = Actor("root", lambda text: cell("FINAL(1)"))
     trajectory, _, _ = run([root], Task(id="t", prompt="?", answer_schema={"type": "number?"}))
@@ -203,6 +223,7 @@ def test_a_schema_that_is_none_is_a_clear_error() -> None:
         ({"a": "xx", "b": "yyy"}, "sorted(context.items())", "[('a', 'xx'), ('b', 'yyy')]", "'a', 'b'"),
         (("one", "", "three"), "context", "['one', '', 'three']", "`list of 3 str` with 8 characters"),
         ("plain", "context", "plain", "`str` with 5 characters"),
+        (("ab",) * 300_000, "(len(context), context[-1])", "(300000, 'ab')", "`list of 300000 str`"),
     ],
 )
 def test_a_context_is_a_text_a_list_or_a_mapping(
@@ -271,6 +292,32 @@ def test_a_long_conversation_is_replaced_by_a_summary_and_the_session_stays() ->
     assert "Root question" in after
     assert lengths[compacted[0] + 1] == 2
     assert max(lengths) < 12
+
+
+def test_a_conversation_that_does_not_fit_is_summed_up_from_what_does() -> None:
+    class Windowed(Actor):
+        async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+            tokens = sum(len(message.content) for message in messages) // 4
+            if tokens > 9_000:
+                raise ContextTooLong("too long")
+            completion = await super().generate(messages, sampling)
+            return completion.model_copy(update={"usage": Usage(calls=1, tokens_in=tokens)})
+
+    turns = iter(range(100))
+
+    def answer(text: str) -> str:
+        if "replaced by your summary" in text:
+            return "I go on."
+        turn = next(turns)
+        return cell("FINAL('done')") if turn == 8 else cell("print('word ' * 3900)")
+
+    for window in (9_000, None):
+        turns = iter(range(100))
+        root = Windowed("root", answer)
+        root.context_window = window
+        trajectory, _, _ = run([root])
+        assert (trajectory.status, trajectory.answer) == ("finished", "done"), trajectory.reason
+        assert any("replaced by your summary" in text for text in root.heard)
 
 
 def test_cancelling_a_tree_keeps_what_there_is_and_ends_its_children() -> None:

@@ -113,6 +113,31 @@ def test_a_model_that_nobody_can_use_ends_the_run_at_once(
     assert answers(store) == {}
 
 
+def stepwise(messages: Sequence[Message], sampling: Sampling) -> str:
+    """An RLM's root that needs the variables of each turn in the next."""
+    turn = sum(message.role == "assistant" for message in messages)
+    if turn == 0:
+        return "```repl\nn = 1\n```"
+    return "```repl\nn += 1\n```" if turn < 6 else "```repl\nFINAL(n)\n```"
+
+
+def test_what_the_limit_of_a_run_cut_off_goes_on_with_its_variables(tmp_path: Path, serve: Serve) -> None:
+    address = serve(ModelServer(ScriptedModel("gpt-4o", stepwise)).app())
+    config = RunConfig(
+        agent=RLMConfig(),
+        model=ModelConfig(name="openai/gpt-4o", api_base=f"{address}/v1"),
+        ask="How many?",
+        max_cost=0.005,
+    )
+    store, finished = start(config, tmp_path)
+    assert finished.status == "limit"
+    richer = config.model_copy(update={"max_cost": 10.0})
+    assert asyncio.run(run(richer, store, store.write)).status == "done"
+    assert answers(store) == {"ask#0": "6"}
+    assert httpx.get(f"{address}/stats").json()["requests"] == 7
+    assert list((store.folder / "sessions").iterdir()) == []
+
+
 def test_a_wrong_sub_model_ends_the_run_too(tmp_path: Path, serve: Serve) -> None:
     wrong = remote(serve, served_name="other")
     config = RunConfig(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import product
+from typing import NamedTuple
 
 from palaestra.models.programs.longcontext.skill import Notes, Skill
 
@@ -23,6 +25,17 @@ _WORDS = {
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 
 
+class Line(NamedTuple):
+    written: str
+    """Its date, as it stands there."""
+    user: str
+    label: str
+
+    @property
+    def day(self) -> datetime:
+        return _day(self.written)
+
+
 def label_of(text: str) -> str:
     """What a question asks for: the first noun after the word that asks. Empty when it is not understood."""
     asked = _ASKED.search(text)
@@ -30,38 +43,45 @@ def label_of(text: str) -> str:
     return next((_KINDS[word] for word in words if word in _KINDS), "")
 
 
+def _lines(text: str) -> Iterator[Line]:
+    return (Line(written, user, label_of(asked)) for written, user, asked in _LINE.findall(text))
+
+
+@functools.cache
+def _day(written: str) -> datetime:
+    return datetime.strptime(written, "%b %d, %Y")
+
+
 def note_lines(question: str, text: str) -> Iterator[tuple[str, int]]:
     """What the question counts: labels, users, dates, or labels by time."""
-    labels = re.findall(r"'([a-z ]+)'", question.split("Give your final")[0])
-    users = re.findall(r"\d{5}", question)
-    months = [
-        datetime.strptime(each, "%b %Y") for each in re.findall(r"[A-Z][a-z]{2} \d{4}(?=,| to)", question)
-    ]
-    day = re.search(r"before ([A-Z][a-z]{2} \d\d, \d{4})", question)
-    for written, user, instance in _LINE.findall(text):
-        if "date" in question.split("Give your final")[0]:
-            yield written, 1
-            continue
-        if users and user not in users:
-            continue
-        label = label_of(instance)
-        if "which user" in question:
-            if not labels or label in labels:
-                yield user, 1
-        elif "first month" in question:
-            if label in labels:
-                yield f"{datetime.strptime(written, '%b %d, %Y'):%Y-%m} {label}", 1
-        elif day:
-            if label in labels:
-                before = datetime.strptime(written, "%b %d, %Y") < datetime.strptime(day[1], "%b %d, %Y")
-                yield ("before" if before else "from then on"), 1
-        elif not months or months[0] <= datetime.strptime(written, "%b %d, %Y").replace(day=1) <= months[1]:
-            if not labels or label in labels:
-                yield label, 1
+    name = _what_counts(question.split("Give your final")[0])
+    for line in _lines(text):
+        if noted := name(line):
+            yield noted, 1
+
+
+def _what_counts(asked: str) -> Callable[[Line], str]:
+    """Under which name a line is counted; empty when it is not."""
+    labels = set(re.findall(r"'([a-z ]+)'", asked)) or set(_WORDS)
+    users = set(re.findall(r"\d{5}", asked))
+    months = [datetime.strptime(each, "%b %Y") for each in re.findall(r"[A-Z][a-z]{2} \d{4}(?=,| to)", asked)]
+    if "date" in asked:
+        return lambda line: line.written
+    if "which user" in asked:
+        return lambda line: line.user if line.label in labels and (not users or line.user in users) else ""
+    if "first month" in asked:
+        return lambda line: f"{line.day:%Y-%m} {line.label}" if line.label in labels else ""
+    if found := re.search(r"before ([A-Z][a-z]{2} \d\d, \d{4})", asked):
+        limit = _day(found[1])
+        parts = "from then on", "before"
+        return lambda line: parts[line.day < limit] if line.label in labels else ""
+    if months:
+        return lambda line: line.label if months[0] <= line.day.replace(day=1) <= months[1] else ""
+    return lambda line: line.label if line.label in labels and (not users or line.user in users) else ""
 
 
 def count_lines(question: str, notes: Notes) -> str:
-    asked, _, form = question.partition("Give your final")
+    asked = question.split("Give your final")[0]
     counts = Counter(notes)
     labels = re.findall(r"'([a-z ]+)'", asked)
     ranked = [noted for noted, _ in counts.most_common()] or ["none"]
@@ -91,13 +111,12 @@ def count_lines(question: str, notes: Notes) -> str:
 def note_profiles(question: str, text: str) -> Iterator[tuple[str, int]]:
     """How many lines of each label a user has, and how many break a rule about dates."""
     rule = re.search(r"all lines that are a ([a-z ]+?) must be (after|before) (\w{3} \d\d, \d{4})", question)
-    for written, user, instance in _LINE.findall(text):
-        label = label_of(instance)
-        yield f"{user} {label}", 1
-        if rule and label == rule[1]:
-            day, limit = (datetime.strptime(each, "%b %d, %Y") for each in (written, rule[3]))
-            if not (day > limit if rule[2] == "after" else day < limit):
-                yield f"{user} too early or late", 1
+    for line in _lines(text):
+        yield f"{line.user} {line.label}", 1
+        if rule and line.label == rule[1]:
+            limit = _day(rule[3])
+            if not (line.day > limit if rule[2] == "after" else line.day < limit):
+                yield f"{line.user} too early or late", 1
 
 
 def pair_up(question: str, notes: Notes) -> str:
@@ -124,10 +143,12 @@ def pair_up(question: str, notes: Notes) -> str:
     others = [user for user in users if follows(user, other)] if other else ones
     pairs: set[tuple[int, int]] = set()
     for first, second in product(ones, others):
-        if first != second and len(pairs) < most:
+        if first != second:
             pairs.add((min(first, second), max(first, second)))
+        if len(pairs) == most:
+            break
     return "\n".join(f"({first}, {second})" for first, second in sorted(pairs)) or "none"
 
 
-COUNTS = Skill("^In the data above, (?!each line)", note_lines, count_lines, begins="^Date: ")
-PAIRS = Skill("^In the data above, each line", note_profiles, pair_up, begins="^Date: ")
+COUNTS = Skill("^In the data above, (?!each line has)", note_lines, count_lines, begins="^Date: ")
+PAIRS = Skill("^In the data above, each line has", note_profiles, pair_up, begins="^Date: ")

@@ -1,7 +1,7 @@
 """The scripted model for long contexts: a careful reader in the role of whichever agent it is asked by.
 
-It really reads what it is shown, and nothing else: alone it needs the whole context in its window, as a memory
-agent it knows what fits into the memory, and with tools it reads as far as it gets.
+It really reads what it is shown, and nothing else: alone it needs the whole context in its window, as a
+memory agent it knows what fits into the memory, and with tools it reads as far as it gets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SKILLS = (
     reports.REPORTS,
 )
 _ROLES = (
-    # (how the message begins, the question, the text)
+    # (what is asked for, the form of the message that asks for it)
     ("alone", re.compile(r"\A<context>\n(?P<text>.*)\n</context>\n\n(?P<question>.*)\Z", re.DOTALL)),
     (
         "piece",
@@ -37,7 +37,8 @@ _ROLES = (
     (
         "memory",
         re.compile(
-            r"\AYou read a long text .*?The (?:question|problem):\n\n(?P<question>.*?)\n\n(?=Your memory|<memory>)(?P<text>.*)",
+            r"\AYou read a long text .*?The (?:question|problem):\n\n(?P<question>.*?)\n\n"
+            r"(?=Your memory|<memory>)(?P<text>.*)",
             re.DOTALL,
         ),
     ),

@@ -14,8 +14,8 @@ Notes = Mapping[str, int]
 class Skill(NamedTuple):
     """Reading piece by piece: what is noted of the pieces adds up, and the answer follows from the sum.
 
-    The functions can be written into a model's own code as they are: they need `re`, `Counter` and `datetime`,
-    and nothing else of their modules.
+    The functions can be written into a model's own code as they are: they need `re`, `Counter`, `datetime`
+    and `product`, and nothing else of their modules.
     """
 
     asked_by: str

@@ -11,8 +11,13 @@ from palaestra.models.programs.longcontext.skill import Skill, read_notes, take_
 
 PAGES = 24
 """After so many pages an impatient reader answers with what there is."""
-PIECE = "Read the text below the line for this question:\n{question}\n\nNote what it says about it, one note per line as `amount \\| note`\\.\n-----\n{piece}"
-"""As a pattern; what a sub-model is told."""
+PIECE = """Read the text below the line for this question:
+{question}
+
+Note what it says about it, one note per line as `amount, bar, note`.
+-----
+{piece}"""
+"""What a sub-model is told."""
 
 _LOOK = 'print(len(context), "characters")\nprint(context[:500])'
 _TOOLS = """
@@ -44,11 +49,7 @@ for part in relevant:
 pieces.append(piece)
 print(len(parts), "parts,", len(relevant), "to read in", len(pieces), "pieces")
 
-prompts = [
-    "Read the text below the line for this question:\n" + question
-    + "\n\nNote what it says about it, one note per line as `amount | note`.\n-----\n" + piece
-    for piece in pieces
-]
+prompts = [{told!r}.format(question=question, piece=piece) for piece in pieces]
 replies = llm_query_batched(prompts)
 failed = [index for index, reply in enumerate(replies) if reply.startswith("[sub-call failed]")]
 for index, reply in zip(failed, llm_query_batched([prompts[index] for index in failed])):
@@ -74,6 +75,7 @@ def recurse(skill: Skill, question: str, messages: Sequence[Message]) -> str:
     told = re.search(r"up to (\d+) characters", messages[0].content)
     limit = int(told[1]) - 2_000 if told else 100_000
     work = _BY_READING.format(
+        told=PIECE,
         hint=skill.hint(question) if skill.hint else "",
         begins=skill.begins,
         limit=limit,
@@ -82,11 +84,12 @@ def recurse(skill: Skill, question: str, messages: Sequence[Message]) -> str:
     cell = "\n\n".join(
         (_given(question), inspect.getsource(read_notes), inspect.getsource(skill.conclude), work)
     )
-    return f"This takes reading. Sub-models take notes of all pieces, and code adds them up.\n\n```repl\n{cell}{_FINISH}\n```"
+    thought = "This takes reading. Sub-models take notes of all pieces, and code adds them up."
+    return f"{thought}\n\n```repl\n{cell}{_FINISH}\n```"
 
 
 def react(skill: Skill, question: str, messages: Sequence[Message]) -> str:
-    """A turn of ReAct: code for what code can do, else a look at what a search finds, else page after page."""
+    """A turn of ReAct: code for what code can do, else what a search finds, else page after page."""
     seen = [message.content for message in messages if message.content.startswith("Observation: ")]
     if skill.is_code:
         if not seen:
@@ -124,7 +127,8 @@ def _search(skill: Skill, question: str) -> str:
     return (
         f"import re\nparts = re.split({skill.begins!r}, context, flags=re.MULTILINE)\n"
         f"heads = re.findall({skill.begins!r}, context, re.MULTILINE)\n"
-        f"found = [head + part for head, part in zip(heads, parts[1:]) if re.search({skill.hint(question)!r}, part)]\n"
+        f"hint = {skill.hint(question)!r}\n"
+        "found = [head + part for head, part in zip(heads, parts[1:]) if re.search(hint, part)]\n"
         'print("\\n".join(found))'
     )
 

@@ -1,0 +1,1 @@
+"""What a change did, and whether it was more than chance."""

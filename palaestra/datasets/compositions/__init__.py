@@ -1,0 +1,1 @@
+"""String functions under meaningless names, and what becomes of them when they are composed."""

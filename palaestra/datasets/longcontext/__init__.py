@@ -1,0 +1,1 @@
+"""Tasks over contexts of any length: published benchmarks rebuilt as generators, and their scores."""
