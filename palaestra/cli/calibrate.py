@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from palaestra.arena.calibration import CalibrationConfig, calibrate_judge, calibration_of
+from palaestra.arena.calibration import (
+    CalibrationConfig,
+    calibrate_judge,
+    calibration_of,
+    check_calibration,
+)
 from palaestra.cli.launch import Verb
 from palaestra.cli.text import count, dollars, print_table
 from palaestra.store.run_store import RunStore
@@ -43,4 +48,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-VERB = Verb(name="calibrate", schema=CalibrationConfig, work=calibrate_judge, report=print_calibration)
+VERB = Verb(
+    name="calibrate",
+    schema=CalibrationConfig,
+    work=calibrate_judge,
+    report=print_calibration,
+    check=check_calibration,
+)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
+from math import inf, nan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from palaestra.arena.forecast import calls_for, foresee
 from palaestra.arena.judges.single import judge_settings
 from palaestra.arena.judging import JudgeConfig, check
 from palaestra.arena.judging import judge as judge_systems
-from palaestra.arena.topologies.base import Orders
+from palaestra.arena.topologies.base import BudgetedConfig, Orders
 from palaestra.arena.topologies.registry import TopologyName
 from palaestra.cli.calibrate import VERB as CALIBRATE
 from palaestra.cli.launch import Verb, launch
@@ -84,6 +85,11 @@ def _summary(board: arena.Leaderboard) -> Iterator[str]:
         yield f"the judges of the panel agree by Krippendorff's alpha {board.alpha:.2f}"
     if board.unmatched:
         yield f"{board.unmatched} prompts with one answer only were left out"
+    if board.alerts:
+        yield (
+            f"{board.alerts} verdicts on answers with signs that they address the judge; "
+            "palaestra export writes the signs as alerts"
+        )
     for judge, usage in board.usage.items():
         yield f"judge {judge}: {usage.calls} calls, {count(usage.tokens)} tokens, cost {dollars(usage.cost)}"
 
@@ -123,17 +129,23 @@ JudgeName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="A model, such as openai/gpt-5, or programmatic/<task family>."),
 ]
-Human = Annotated[bool, typer.Option("--human", help="Judge yourself, in this terminal.")]
-ApiBase = Annotated[str | None, typer.Option(metavar="URL", help="Where the judge's model is served.")]
-RubricFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="YAML file of what counts, and how much.")
+Human = Annotated[
+    bool, typer.Option("--human", help="Judge yourself, in this terminal, each pair in one order.")
 ]
+ApiBase = Annotated[str | None, typer.Option(metavar="URL", help="Where the judge's model is served.")]
+RubricName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|NAME", help="YAML file of what counts, and how much; or a shipped one: travel."
+    ),
+]
+BUDGETED = "oneshot, adaptive and halving"
 WhoMeetsWhom = Annotated[TopologyName | None, typer.Option(help="Who meets whom on each prompt.")]
 CallsOrMoney = Annotated[
     str | None,
     typer.Option(
         metavar="CALLS|$MONEY",
-        help="For oneshot, adaptive and halving: judge calls per prompt, or dollars for the whole run.",
+        help=f"For {BUDGETED}: judge calls per prompt, or dollars for the whole run.",
     ),
 ]
 BothOrOne = Annotated[Orders | None, typer.Option(help="Ask each pair in both orders, or in one.")]
@@ -149,7 +161,7 @@ def judge(
     judge: JudgeName = None,
     human: Human = False,
     api_base: ApiBase = None,
-    rubric: RubricFile = None,
+    rubric: RubricName = None,
     topology: WhoMeetsWhom = None,
     budget: CallsOrMoney = None,
     orders: BothOrOne = None,
@@ -167,10 +179,11 @@ def judge(
     A row of a file has a prompt, an answer and perhaps an id. Other names are given under systems in a
     settings file. --dry-run prints the settings and what the run would take.
     """
+    by_hand = human or judge == "human"
     common = {
-        **_judge_settings("human" if human else judge),
+        **_judge_settings("human" if by_hand else judge),
         "judge.model.api_base": api_base,
-        "judge.rubric": None if rubric is None else _absolute(str(rubric)),
+        "judge.rubric": None if rubric is None else _absolute(rubric),
         "limit": limit,
         "max_cost": max_cost,
         "seed": seed,
@@ -180,7 +193,7 @@ def judge(
         "topology": topology,
         "tournament.orders": orders,
     }
-    shown: DisplayKind = "none" if human else display
+    shown: DisplayKind = "none" if by_hand else display
     start = partial(launch, config=config, out=out, dry_run=dry_run, display=shown)
     if calibrate is not None:
         if misplaced := [name for name, value in {**ranking, "budget": budget}.items() if value is not None]:
@@ -188,20 +201,28 @@ def judge(
         flags = {**common, "labelled": _absolute(str(calibrate))}
         start(CALIBRATE, overrides=as_overrides(flags, changes))
         return
+    if by_hand and orders is None:
+        ranking["tournament.orders"] = "one"
     overrides = as_overrides({**common, **ranking}, changes)
     if budget is not None:
-        overrides.append(f"topology.budget={_calls(budget, config, overrides)}")
+        overrides.append(f"topology.budget={_calls(budget, resolve(JudgeConfig, config, overrides))}")
     start(VERB, overrides=overrides)
 
 
-def _calls(budget: str, config: Path | None, overrides: Sequence[str]) -> int:
+def _calls(budget: str, settings: JudgeConfig) -> int:
     """Judge calls per group, for a budget in calls or in dollars."""
+    if not isinstance(settings.topology, BudgetedConfig):
+        raise ConfigError(
+            f"--budget needs a --topology that keeps one: {BUDGETED} do, {settings.topology.name} does not"
+        )
+    in_dollars = budget.startswith("$")
     try:
-        if budget.startswith("$"):
-            return asyncio.run(calls_for(float(budget[1:]), resolve(JudgeConfig, config, overrides)))
-        return int(budget)
-    except ValueError as error:
-        raise ConfigError(f"--budget {budget!r} is neither calls, such as 60, nor dollars: $5") from error
+        amount = float(budget[1:]) if in_dollars else int(budget)
+    except ValueError:
+        amount = nan
+    if not 0 < amount < inf:
+        raise ConfigError(f"--budget {budget!r} is neither calls, such as 60, nor dollars: $5")
+    return asyncio.run(calls_for(amount, settings)) if in_dollars else int(amount)
 
 
 def _absolute(path: str) -> str:
@@ -212,4 +233,6 @@ def _absolute(path: str) -> str:
 def _judge_settings(name: str | None) -> Mapping[str, Any]:
     """A model's name goes into the settings of the file; another kind of judge replaces them."""
     settings = {} if name is None else judge_settings(name)
+    if settings.get("kind") == "recorded":
+        settings["path"] = _absolute(settings["path"])
     return {"judge.model.name": name} if settings.get("kind") == "llm" else {"judge": settings or None}

@@ -32,7 +32,10 @@ VERBS = {
     "resume": Entry(RUNS, "palaestra.cli.resume:resume", "Go on with a run that stopped early."),
     "list": Entry(RUNS, "palaestra.cli.list_runs:list_runs", "List the runs in a folder."),
     "show": Entry(RUNS, "palaestra.cli.show:show", "Show what is in a run."),
+    "compare": Entry(RUNS, "palaestra.cli.compare:compare", "Compare two runs on the same tasks."),
     "export": Entry(RUNS, "palaestra.cli.export:export", "Write the results of a run as files."),
+    "merge": Entry(TOOLS, "palaestra.cli.merge:merge", "Merge policies that were trained from one base."),
+    "tasks": Entry(TOOLS, "palaestra.cli.tasks:tasks", "Generate tasks of a family as a file."),
     "serve": Entry(TOOLS, "palaestra.cli.serve:serve", "Serve a model or an agent over OpenAI's HTTP API."),
     "sandbox": Entry(TOOLS, "palaestra.cli.sandbox:sandbox", "Make what the sandbox backend 'docker' needs."),
     "clean": Entry(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
+from statistics import fmean
 from typing import Annotated
 
 import typer
 
+from palaestra.cli.bench import print_curves
 from palaestra.cli.folders import LATEST, RunFolder, find
 from palaestra.cli.judge import print_leaderboard
 from palaestra.cli.tally import name_counts
@@ -16,6 +19,7 @@ from palaestra.cli.text import consumption, describe, duration, one_line, print_
 from palaestra.core.errors import StoreError
 from palaestra.core.events import RankingMade, TrajectoryFinished, UpdateDone
 from palaestra.core.trajectory import Trajectory
+from palaestra.datasets.scores import scored
 from palaestra.store.run_store import RunStore
 from palaestra.store.runs import find_trajectory, summarize
 
@@ -65,9 +69,22 @@ def _print_results(store: RunStore) -> None:
     evaluations = [describe(update) for update in store.events(UpdateDone) if update.phase == "evaluation"]
     if evaluations:
         print("", *evaluations, sep="\n")
+    if store.verb == "run":
+        _print_some(("family", "scored", "mean score"), _mean_scores(store))
+    if store.verb == "bench":
+        print()
+        print_curves(store)
     if store.verb == "judge" and store.last(RankingMade):
         print()
         print_leaderboard(store)
+
+
+def _mean_scores(store: RunStore) -> Iterator[tuple[object, ...]]:
+    by_family = defaultdict[str, list[float]](list)
+    for result in scored(store):
+        by_family[result.task.family].append(result.score)
+    for family, scores in by_family.items():
+        yield family, len(scores), f"{fmean(scores):.3f}"
 
 
 def _print_some(columns: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> None:

@@ -17,6 +17,7 @@ WORDS = {
     "judgement-given": "judgements",
     "ranking-made": "rankings",
     "update-done": "updates",
+    "step-skipped": "skipped steps",
 }
 """What a user calls the events that are counted."""
 

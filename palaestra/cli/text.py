@@ -83,8 +83,15 @@ def print_usage(usage: Mapping[Role, Usage]) -> None:
 def describe(evaluation: UpdateDone) -> str:
     """An evaluation of a policy in one line."""
     metrics = evaluation.metrics
+    baselines = [name.removeprefix("win_rate/") for name in metrics if name.startswith("win_rate/")]
+    others = "".join(
+        f", {metrics[f'win_rate/{name}']:.1%} against {name} "
+        f"({metrics[f'win_rate_low/{name}']:.1%} to {metrics[f'win_rate_high/{name}']:.1%})"
+        for name in baselines
+    )
     return (
         f"step {evaluation.step}: win rate {metrics['win_rate']:.1%} against the start policy "
         f"(95 % interval {metrics['win_rate_low']:.1%} to {metrics['win_rate_high']:.1%}, "
-        f"{metrics['judged']:.0f} tasks), utility {metrics['start_utility']:.3f} -> {metrics['utility']:.3f}"
+        f"{metrics['judged']:.0f} tasks){others}, utility {metrics['start_utility']:.3f} -> "
+        f"{metrics['utility']:.3f}"
     )

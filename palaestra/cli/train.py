@@ -55,6 +55,8 @@ def train(
 
     Each step draws a group of answers per task, ranks them in a tournament, and pushes the policy from the
     lower towards the higher ranks (ArenaRL). `palaestra/configs/trip-arenarl.yaml` is a complete example.
+    Other methods differ in where rewards come from (`reward=utility`), in what is done with them
+    (`objective=grpo`) and in which answers are trained on (`objective=sft selection=best`).
     """
     flags = {
         "policy.name": policy,

@@ -17,7 +17,7 @@ B = TypeVar("B", bound=BaseModel)
 
 BYTES_PER_TOKEN = 3
 """Of UTF-8: English has four or more, code and most other scripts at least about three."""
-HEAVY_BACKENDS = ("hf", "tiny")
+HEAVY_BACKENDS = ("hf", "tiny", "vllm")
 """Models that are not made for an estimate: they cost no money, and take time and memory."""
 LONGEST_ANSWER = 4096
 """Tokens that an answer without a limit of its own is taken for."""
@@ -52,7 +52,7 @@ class EstimatingModel:
         name = config.name.partition("/")[2]
         if name.partition("/")[0] in HEAVY_BACKENDS:
             return cls(name)
-        return cls(name, load_model(config.model_copy(update={"name": name})))
+        return cls(name, load_model(config.model_copy(update={"name": name, "repeat": "none"})))
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         tokens_in = sum(-(-len(message.content.encode()) // BYTES_PER_TOKEN) for message in messages)

@@ -10,10 +10,13 @@ from palaestra.core.places import load
 from palaestra.models.base import Model
 from palaestra.models.cached import CachedModel
 from palaestra.models.config import ModelConfig
+from palaestra.models.repeated import RepeatedModel
+from palaestra.models.tokens import cutter_for
 from palaestra.store.cache import ResponseCache
 
 LOCAL_BACKENDS: Mapping[str, str] = {
     "hf": "palaestra.models.hf:HFModel",
+    "vllm": "palaestra.models.vllm_model:VLLMModel",
     "tiny": "palaestra.models.tiny:TinyModel",
     "scripted": "palaestra.models.scripted:ScriptedModel",
     "replay": "palaestra.models.replay:ReplayModel",
@@ -22,6 +25,7 @@ LOCAL_BACKENDS: Mapping[str, str] = {
 """The first part of a name, and the class behind it. Every other name goes to LiteLLM."""
 
 REMOTE_BACKEND = "palaestra.models.litellm_model:LiteLLMModel"
+CONTRASTIVE = "palaestra.models.contrastive:ContrastiveModel"
 
 
 class Backend(Protocol):
@@ -45,11 +49,16 @@ def load_model(config: ModelConfig, cache: ResponseCache | None = None) -> Model
             f"the model name {config.name!r} is not of the form backend/model; write "
             f"{', '.join(f'{name}/…' for name in LOCAL_BACKENDS)} or a provider's, such as openai/gpt-5"
         )
-    backend: Backend = load(LOCAL_BACKENDS.get(prefix, REMOTE_BACKEND), f"the model {config.name}")
+    place = LOCAL_BACKENDS.get(prefix, REMOTE_BACKEND)
+    if config.contrast is not None and prefix != "estimate":
+        place = CONTRASTIVE
+    backend: Backend = load(place, f"the model {config.name}")
     model = backend.from_config(config)
-    if prefix in LOCAL_BACKENDS:
+    if cache is not None and prefix not in LOCAL_BACKENDS:
+        model = CachedModel(model, cache, config.api_base)
+    if config.repeat == "none":
         return model
-    return CachedModel(model, cache, config.api_base) if cache is not None else model
+    return RepeatedModel(model, config.repeat, cutter_for(config.name).count)
 
 
 def calls_tools(config: ModelConfig) -> bool:

@@ -26,6 +26,9 @@ class TokenizerCutter:
             last -= 1
         return ends[last] or 1
 
+    def count(self, text: str) -> int:
+        return len(self._ends(text))
+
     def _ends(self, text: str) -> list[int]:
         """Where each token ends."""
         encoded = self._tokenizer(

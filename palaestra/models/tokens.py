@@ -16,10 +16,23 @@ class Cutter(Protocol):
         """Characters of `text` that make up its first so many tokens; all where it has no more."""
         ...
 
+    def count(self, text: str) -> float:
+        """Tokens of `text`."""
+        ...
 
-def cut_by_characters(text: str, tokens: int) -> int:
+
+class CharacterCutter:
     """One token for every four characters: near what tokenizers make of English."""
-    return min(len(text), CHARACTERS_PER_TOKEN * tokens)
+
+    def __call__(self, text: str, tokens: int) -> int:
+        return min(len(text), CHARACTERS_PER_TOKEN * tokens)
+
+    def count(self, text: str) -> float:
+        """With fractions, so that the counts of parts add up to that of the whole."""
+        return len(text) / CHARACTERS_PER_TOKEN
+
+
+cut_by_characters = CharacterCutter()
 
 
 def cutter_for(model: str, tokenizer: str | None = None) -> Cutter:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from palaestra.core.events import JudgementGiven
 from palaestra.store.run_store import RunStore
@@ -31,7 +32,7 @@ def files(tmp_path: Path) -> list[str]:
 
 def test_a_person_stops_and_goes_on_without_being_asked_twice(files: list[str], tmp_path: Path) -> None:
     script = str(Path(sysconfig.get_path("scripts")) / "palaestra")
-    command = [script, "judge", *files, "--human", "--orders", "one"]
+    command = [script, "judge", *files, "--human"]
     stopped = subprocess.run(command, input="1\n1\nq\n", capture_output=True, text=True, cwd=tmp_path)
     assert stopped.returncode == 130, stopped.stderr
     assert "resume with: palaestra resume" in stopped.stderr
@@ -62,6 +63,8 @@ def test_exported_votes_judge_the_same_again_and_the_board_is_a_page(
     again = palaestra("judge", *files, "--judge", "recorded/out/votes.jsonl")
     assert again.stdout.splitlines()[:3] == first.stdout.splitlines()[:3]
     assert "0 calls, 0 tokens" in again.stdout
+    settings = yaml.safe_load((tmp_path / "runs" / "latest" / "config.yaml").read_text())
+    assert settings["judge"]["path"] == str(tmp_path / "out" / "votes.jsonl")
 
 
 def test_a_judge_is_examined_on_labelled_pairs(palaestra: Run, tmp_path: Path) -> None:
