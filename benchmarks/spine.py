@@ -40,8 +40,10 @@ from palaestra.models.tiny import TinyConfig, TinyModel
 from palaestra.store.run_store import RunStore
 from palaestra.training.config import TrainConfig
 from palaestra.training.objectives.arena_rl import ArenaRL, ArenaRLConfig
+from palaestra.training.optimizer import OptimizerConfig
 from palaestra.training.pipeline import train
-from palaestra.training.updater import OptimizerConfig, Sample, Updater
+from palaestra.training.samples import Sample
+from palaestra.training.updater import Updater
 
 RECIPE = Path(configs.__file__).with_name("trip-arenarl.yaml")
 RESULTS = Path(__file__).parent / "results" / "spine.json"
@@ -165,7 +167,7 @@ def measure_updates(policy: TinyModel) -> dict[str, float]:
     for row, (trace, *_) in enumerate(samples):
         ids[row, : len(trace.ids)] = torch.tensor(trace.ids)
         mask[row, : len(trace.ids)] = torch.tensor(trace.mask).float()
-    advantages = torch.tensor([[sample.advantage] for sample in samples])
+    advantages = torch.tensor([[sample.reward] for sample in samples])
     optimizer = torch.optim.AdamW(policy.module.parameters(), lr=1e-6)
 
     def log_probs() -> torch.Tensor:

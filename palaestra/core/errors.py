@@ -15,6 +15,7 @@ PalaestraError
 ├── JudgeError              no verdict could be had for a whole tournament
 ├── StoreError              a run folder cannot be read or written
 ├── TrainingError           a policy cannot be built, updated or restored
+│   └── NothingToLearn      a batch in which no token would teach anything; its step is skipped
 └── BudgetExceeded          a limit of the run is used up; not a failure, the partial result stands
 
 Every message is one line that ends with what to do next. Each error takes its message alone, so that it
@@ -83,6 +84,10 @@ class StoreError(PalaestraError):
 
 
 class TrainingError(PalaestraError):
+    pass
+
+
+class NothingToLearn(TrainingError):
     pass
 
 

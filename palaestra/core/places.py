@@ -14,6 +14,9 @@ EXTRAS: Mapping[str, str] = {
     "tokenizers": "train",
     "safetensors": "train",
     "peft": "train",
+    "accelerate": "train",
+    "vllm": "vllm",
+    "tensorboard": "tensorboard",
     "docker": "docker",
     "mcp": "mcp",
 }

@@ -66,6 +66,8 @@ class NoVerdict(Record):
     usage: Usage = Usage()
     votes: tuple[Vote, ...] = ()
     """What the members of a panel said that came to no verdict."""
+    request: str = ""
+    """As in a verdict; also empty where the model refused the request."""
 
 
 Judgement = Annotated[Verdict | NoVerdict, Field(discriminator="kind")]

@@ -44,9 +44,7 @@ def token_statistics(
     return statistics_after(module, before_MH, ids_NT[:, 1:][select_NT[:, 1:]], temperature, logits)
 
 
-def hidden_before(
-    module: PreTrainedModel, ids_NT: Tensor, attention_NT: Tensor, select_NT: Tensor
-) -> Tensor:
+def hidden_before(module: PreTrainedModel, ids_NT: Tensor, attention_NT: Tensor, select_NT: Tensor) -> Tensor:
     """The last hidden state from which each selected token is predicted. Shape (M, H)."""
     hidden_NTH = module.base_model(
         input_ids=ids_NT, attention_mask=attention_NT, use_cache=False
@@ -77,7 +75,8 @@ def next_log_probs(module: PreTrainedModel, hidden_CH: Tensor, temperature: floa
 
 def tokens_at_once(module: PreTrainedModel, logits: int) -> int:
     """How many tokens have at most so many logits together; one at least."""
-    return max(1, logits // module.get_output_embeddings().weight.shape[0])
+    vocabulary: int = module.get_output_embeddings().weight.shape[0]
+    return max(1, logits // vocabulary)
 
 
 def in_chunks(

@@ -8,7 +8,9 @@ from .objectives.base import Objective as Objective
 from .objectives.base import TokenBatch as TokenBatch
 from .objectives.base import TokenLoss as TokenLoss
 from .objectives.sft import SFT as SFT
+from .optimizer import OptimizerConfig as OptimizerConfig
+from .pass_at_k import pass_at_k as pass_at_k
+from .pass_at_k import pass_curve as pass_curve
 from .pipeline import train as train
-from .updater import OptimizerConfig as OptimizerConfig
-from .updater import Sample as Sample
+from .samples import Sample as Sample
 from .updater import Updater as Updater

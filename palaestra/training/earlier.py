@@ -10,6 +10,7 @@ from palaestra.core.events import (
     JudgementGiven,
     RankingMade,
     Sink,
+    StepSkipped,
     TaskLoaded,
     TrajectoryFinished,
     UpdateDone,
@@ -42,12 +43,18 @@ class Earlier:
         yield from (event for event in judgements if self._is_ahead(event.group))
         yield from (event for event in rankings if self._is_ahead(event.group))
 
+    def win_rates(self) -> dict[int, float]:
+        """Against the start policy, by the step that was evaluated."""
+        updates = (event for event in self._store.events(UpdateDone) if event.phase == "evaluation")
+        return {event.step: event.metrics["win_rate"] for event in updates if event.step <= self._step}
+
     def without_repeats(self, emit: Sink) -> Sink:
-        """Passes events on, but for updates and evaluations that are done once more after the checkpoint."""
-        done = {(event.phase, event.step) for event in self._store.events(UpdateDone)}
+        """Passes events on, but for steps and evaluations that are done once more after the checkpoint."""
+        done = {_done(event) for event in self._store.events(UpdateDone)}
+        done |= {_done(event) for event in self._store.events(StepSkipped)}
 
         def emit_once(event: Event) -> None:
-            if not (isinstance(event, UpdateDone) and (event.phase, event.step) in done):
+            if not (isinstance(event, UpdateDone | StepSkipped) and _done(event) in done):
                 emit(event)
 
         return emit_once
@@ -56,3 +63,7 @@ class Earlier:
         """Whether a group or trajectory is of a later step, or of no step: the baseline or an evaluation."""
         kind, _, rest = name.partition("-")
         return kind != "step" or int(rest.partition("/")[0]) > self._step
+
+
+def _done(event: UpdateDone | StepSkipped) -> tuple[str, int]:
+    return (event.phase if isinstance(event, UpdateDone) else event.kind), event.step

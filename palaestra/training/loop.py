@@ -1,27 +1,23 @@
-"""The training loop: rollouts → tournament → advantages → update → evaluate → checkpoint, again and again."""
+"""The training loop: rollouts → rewards → update → evaluate → checkpoint, again and again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
-from palaestra.arena.group import Group, Unranked
-from palaestra.arena.tournament import Tournament
-from palaestra.core.errors import BudgetExceeded, JudgeError, TrainingError
-from palaestra.core.events import Sink, UpdateDone
-from palaestra.core.ranking import Ranking
-from palaestra.core.trajectory import Trajectory
-from palaestra.datasets.families import TaskFamily
+from palaestra.core.errors import BudgetExceeded, NothingToLearn
+from palaestra.core.events import Sink, StepSkipped, UpdateDone
 from palaestra.models.hf import HFModel
-from palaestra.training.advantages.rank import rank_advantages
+from palaestra.training.batches import Batches, RewardedGroups
 from palaestra.training.checkpoint import Checkpoints
 from palaestra.training.config import TrainConfig
 from palaestra.training.evaluation import Evaluation
-from palaestra.training.rollouts import Rollouts
-from palaestra.training.sampling import TaskSampler
-from palaestra.training.updater import Sample, Updater
+from palaestra.training.feedback import Feedback
+from palaestra.training.progress import Progress
+from palaestra.training.samples import Sample
+from palaestra.training.selections import SELECTIONS, Select
+from palaestra.training.updater import Updater
 
 
 @dataclass(frozen=True)
@@ -29,107 +25,92 @@ class Loop:
     """The parts of a training run, put together, and what they do in turn."""
 
     config: TrainConfig
-    family: TaskFamily
     policy: HFModel
-    sampler: TaskSampler
-    rollouts: Rollouts
-    arena: Tournament
+    batches: Batches
+    feedback: Feedback | None
+    """None where no teacher wants to be told anything."""
     updater: Updater
     evaluation: Evaluation
+    progress: Progress
     checkpoints: Checkpoints
     emit: Sink
 
     async def run(self) -> None:
-        """Train from the last checkpoint, or from the start, to the last step.
+        """Train from the last checkpoint, or from the start, to the last step or to where it gets no better.
 
         Raises:
             BudgetExceeded: a limit is used up; the policy as it is by then has its checkpoint.
         """
         await self.evaluation.draw_baseline()
-        last = self.config.steps
-        for step in range(self.checkpoints.restore(self.policy, self.updater) + 1, last + 1):
+        step = self.checkpoints.restore(self.policy, self.updater)
+        if self.progress.best is not None:
+            self.checkpoints.mark_best(self.progress.best)
+        while step < self.config.steps and not self.progress.is_over:
+            step += 1
             try:
-                metrics = await self._step(step)
+                await self._step(step)
             except BudgetExceeded:
                 self.checkpoints.save(step - 1, self.policy, self.updater)
                 raise
-            self.emit(UpdateDone(step=step, phase="train", metrics=metrics))
             if self.evaluation_is_due(step):
-                await self.evaluation.run(step)
-            if step % self.config.checkpoint_every == 0 or step == last:
+                await self._evaluate(step)
+            if step % self.config.checkpoint_every == 0 or step == self.config.steps or self.progress.is_over:
                 self.checkpoints.save(step, self.policy, self.updater)
-        await self.evaluation.run(last)
+        if self.progress.last != step:
+            await self._evaluate(step)
 
     def evaluation_is_due(self, step: int) -> bool:
         """The last step's is run in any case, after the loop."""
         every = self.config.evaluation.every
         return every > 0 and step % every == 0 and step < self.config.steps
 
-    async def _step(self, step: int) -> dict[str, float]:
-        """One batch of tasks from rollouts to update; returns what is to be logged."""
-        tasks = {f"step-{step}/{place}": task for place, task in enumerate(self.sampler.batch(step))}
+    async def _step(self, step: int) -> None:
+        """One batch of tasks from rollouts to update."""
+        found = await self.batches.draw(step)
         started = time.monotonic()
-        groups = trainable(await self.rollouts.groups(tasks))
-        drawn = time.monotonic()
-        rankings = await self.arena.play(
-            Group.of(group, tasks[group], contestants, self.config.topology, self.config.seed)
-            for group, contestants in groups.items()
-        )
-        judged = time.monotonic()
-        samples = to_samples(groups, rankings, self.config.rollout.greedy_anchor)
-        metrics = self.updater.update(samples, self.config.minibatches)
-        updated = time.monotonic()
-        return metrics | {
-            "utility": fmean(
-                self.family.utility(tasks[group], trajectory.answer)
-                for group, contestants in groups.items()
-                for trajectory in contestants
-            ),
-            "left_out": len(tasks) - sum(isinstance(result, Ranking) for result in rankings.values()),
-            "seconds_rollout": drawn - started,
-            "seconds_judge": judged - drawn,
-            "seconds_update": updated - judged,
-        }
+        samples = to_samples(found, SELECTIONS[self.config.selection], self.greedy_anchor, self.feedback)
+        try:
+            metrics = self.updater.update(samples, self.config.minibatches)
+        except NothingToLearn as nothing:
+            dropped = f" ({found.uniform} groups of equal rewards were dropped)" if found.uniform else ""
+            self.emit(StepSkipped(step=step, reason=f"{nothing}{dropped}"))
+            return
+        metrics |= found.metrics | {"seconds_update": time.monotonic() - started}
+        self.emit(UpdateDone(step=step, phase="train", metrics=metrics))
 
+    async def _evaluate(self, step: int) -> None:
+        self.progress.add(step, await self.evaluation.run(step))
+        if self.progress.best == step:
+            self.checkpoints.save(step, self.policy, self.updater)
+            self.checkpoints.mark_best(step)
 
-def trainable(groups: Mapping[str, list[Trajectory]]) -> dict[str, list[Trajectory]]:
-    """The groups in which every rollout came to an answer whose tokens are known.
-
-    Raises:
-        TrainingError: there is none.
-    """
-    whole = {
-        group: members for group, members in groups.items() if all(each.trace is not None for each in members)
-    }
-    if not whole:
-        reasons = {each.reason for members in groups.values() for each in members if each.reason}
-        raise TrainingError(f"no group of rollouts is whole: {'; '.join(sorted(reasons)[:3])}")
-    return whole
+    @property
+    def greedy_anchor(self) -> bool:
+        return self.config.rollout.greedy_anchor
 
 
 def to_samples(
-    groups: Mapping[str, Sequence[Trajectory]],
-    rankings: Mapping[str, Ranking | Unranked],
-    greedy_anchor: bool,
+    found: RewardedGroups, select: Select, greedy_anchor: bool, feedback: Feedback | None
 ) -> list[Sample]:
-    """Each trajectory of a ranked group with its rank advantage. Groups without a ranking teach nothing.
-
-    Raises:
-        JudgeError: no group has a ranking.
-    """
+    """The selected trajectories of every group with their rewards, groups and families."""
+    families = sorted({task.family for task in found.tasks.values()})
     samples: list[Sample] = []
-    failures = set()
-    for group, contestants in groups.items():
-        result = rankings[group]
-        if isinstance(result, Unranked):
-            failures.add(result.reason)
-            continue
-        advantages = rank_advantages([result.ranks[trajectory.id] for trajectory in contestants]).tolist()
-        for place, (trajectory, advantage) in enumerate(zip(contestants, advantages, strict=True)):
-            assert trajectory.trace is not None
-            samples.append(Sample(trajectory.trace, advantage, sampled=place > 0 or not greedy_anchor))
-    if not samples:
-        raise JudgeError(
-            f"the judge ranked none of {len(groups)} groups ({'; '.join(sorted(failures))}); check it"
+    for number, (group, members) in enumerate(found.groups.items()):
+        task, rewards = found.tasks[group], found.rewards[group]
+        prompts: Sequence[tuple[int, ...] | None] = (
+            feedback.prompts(task, members, rewards) if feedback else [None] * len(members)
         )
+        for place in select([member.answer for member in members], rewards):
+            trace = members[place].trace
+            assert trace is not None
+            samples.append(
+                Sample(
+                    trace,
+                    rewards[place],
+                    group=number,
+                    family=families.index(task.family),
+                    sampled=place > 0 or not greedy_anchor,
+                    teacher_prompt=prompts[place],
+                )
+            )
     return samples

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 from pathlib import Path
 
 from palaestra.core.events import Sink, UpdateDone
-from palaestra.datasets.families import Example, TaskFamily
+from palaestra.datasets.families import Example, family
 from palaestra.models.hf import HFModel
 from palaestra.models.tiny import TinyModel
 from palaestra.training.config import TrainConfig
@@ -17,7 +18,7 @@ START = "start"
 """The run's subfolder that holds the policy before the first update."""
 
 
-async def starting_policy(config: TrainConfig, family: TaskFamily, folder: Path, emit: Sink) -> HFModel:
+async def starting_policy(config: TrainConfig, folder: Path, emit: Sink) -> HFModel:
     """The policy before the first update.
 
     One that is made or warm-started here is written to `folder` and read back, so that it is the same to the
@@ -25,15 +26,19 @@ async def starting_policy(config: TrainConfig, family: TaskFamily, folder: Path,
     """
     made_here = config.policy.name.startswith("tiny/") or config.warm_start.steps > 0
     if made_here and not folder.exists():
-        await _make(config, family, folder, emit)
+        await _make(config, folder, emit)
     source = f"hf/{folder}" if made_here else config.policy.name
-    policy = HFModel.from_config(config.policy.model_copy(update={"name": source, "dtype": "float32"}))
+    dtype = "bfloat16" if config.policy.dtype == "bfloat16" else "float32"
+    policy = HFModel.from_config(config.policy.model_copy(update={"name": source, "dtype": dtype}))
     policy.name = config.policy.name
     return policy
 
 
-async def _make(config: TrainConfig, family: TaskFamily, folder: Path, emit: Sink) -> None:
-    examples = family.examples(config.warm_start.examples, seed=config.seed)
+async def _make(config: TrainConfig, folder: Path, emit: Sink) -> None:
+    share = math.ceil(config.warm_start.examples / len(config.families))
+    examples = [
+        example for name in config.families for example in family(name).examples(share, seed=config.seed)
+    ]
     policy = _untrained(config, examples)
     if config.warm_start.steps:
         updates = warm_start(policy, examples, config.warm_start, config.rollout.show_context, config.seed)

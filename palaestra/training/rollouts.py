@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -38,6 +39,7 @@ class Draw(NamedTuple):
     group: str
     task: Task
     temperature: float
+    max_tokens: int
 
 
 class Rollouts:
@@ -64,10 +66,22 @@ class Rollouts:
         self._known = known
         self._announced = set(announced)
 
-    async def groups(self, tasks: Mapping[str, Task]) -> dict[str, list[Trajectory]]:
-        """A group of trajectories for each task, by the id given to the group, all drawn at the same time."""
+    def drawing_from(self, model: Model) -> Rollouts:
+        """The same with another model."""
+        other = copy.copy(self)
+        other._policy = model
+        return other
+
+    async def groups(
+        self, tasks: Mapping[str, Task], max_tokens: int | None = None
+    ) -> dict[str, list[Trajectory]]:
+        """A group of trajectories for each task, by the id given to the group, all drawn at the same time.
+
+        `max_tokens` takes the place of the configured limit.
+        """
+        limit = max_tokens or self._config.max_tokens
         draws = [
-            Draw(f"{group}/{index}", group, task, self._temperature(index))
+            Draw(f"{group}/{index}", group, task, self._temperature(index), limit)
             for group, task in tasks.items()
             for index in range(self._config.group_size)
         ]
@@ -78,8 +92,21 @@ class Rollouts:
 
     async def singles(self, prefix: str, tasks: Sequence[Task]) -> list[Trajectory]:
         """One sampled trajectory per task."""
-        draws = [Draw(f"{prefix}/{task.id}", "", task, self._config.temperature) for task in tasks]
-        return await self._draw_all(draws)
+        temperature, limit = self._config.temperature, self._config.max_tokens
+        return await self._draw_all(
+            [Draw(f"{prefix}/{task.id}", "", task, temperature, limit) for task in tasks]
+        )
+
+    async def repeated(self, prefix: str, tasks: Sequence[Task], count: int) -> list[list[Trajectory]]:
+        """So many sampled trajectories for each task."""
+        temperature, limit = self._config.temperature, self._config.max_tokens
+        draws = [
+            Draw(f"{prefix}/{task.id}/{number}", "", task, temperature, limit)
+            for task in tasks
+            for number in range(count)
+        ]
+        drawn = await self._draw_all(draws)
+        return [drawn[start : start + count] for start in range(0, len(drawn), count)]
 
     def _temperature(self, index: int) -> float:
         return 0.0 if index == 0 and self._config.greedy_anchor else self._config.temperature
@@ -95,7 +122,7 @@ class Rollouts:
         started = time.monotonic()
         sampling = Sampling(
             temperature=draw.temperature,
-            max_tokens=self._config.max_tokens,
+            max_tokens=draw.max_tokens,
             seed=derive_seed(self._seed, draw.id),
         )
         messages = conversation(draw.task, self._config.show_context)
@@ -129,7 +156,7 @@ class Rollouts:
             task_id=draw.task.id,
             agent=self._policy.name,
             status="finished" if finished else "limit",
-            reason="" if finished else f"rollout.max_tokens={self._config.max_tokens} is used up",
+            reason="" if finished else f"the limit of {draw.max_tokens} generated tokens is used up",
             answer=answer,
             steps=(step,),
             usage={"policy": completion.usage},
@@ -155,4 +182,4 @@ class Rollouts:
 def conversation(task: Task, show_context: bool) -> list[Message]:
     """What the policy is shown of a task."""
     context = task.context if show_context and isinstance(task.context, str) else None
-    return [Message(role="user", content=f"{context}\n\n{task.prompt}" if context else task.prompt)]
+    return [Message(role="user", content=f"{context}\n\n{task.request}" if context else task.request)]

@@ -23,23 +23,27 @@ class TaskSampler:
         self._names = sorted(self._families)
         self._batch_size = batch_size
         self._seed = seed
-        self._orders: dict[tuple[str, int], list[Task]] = {}
-        """The order of each family's latest epoch."""
+        self._orders: dict[str, tuple[int, list[Task]]] = {}
+        """The order of each family's latest epoch, with the seed that it was made from."""
 
-    def batch(self, step: int) -> list[Task]:
-        """The tasks of a step (steps count from 1), families in turn: their counts differ by one at most."""
+    def batch(self, step: int, attempt: int = 0) -> list[Task]:
+        """The tasks of a step (steps count from 1), families in turn: their counts differ by one at most.
+
+        A later attempt for the same step walks through the tasks in another order.
+        """
         first = (step - 1) * self._batch_size
-        return [self._draw(index) for index in range(first, first + self._batch_size)]
+        return [self._draw(index, attempt) for index in range(first, first + self._batch_size)]
 
-    def _draw(self, index: int) -> Task:
+    def _draw(self, index: int, attempt: int) -> Task:
         family = self._names[index % len(self._names)]
         epoch, position = divmod(index // len(self._names), len(self._families[family]))
-        return self._order(family, epoch)[position]
+        attempts = (attempt,) if attempt else ()
+        return self._order(family, derive_seed(self._seed, family, epoch, *attempts))[position]
 
-    def _order(self, family: str, epoch: int) -> list[Task]:
-        if (family, epoch) not in self._orders:
+    def _order(self, family: str, seed: int) -> list[Task]:
+        known, tasks = self._orders.get(family, (None, []))
+        if known != seed:
             tasks = list(self._families[family])
-            random.Random(derive_seed(self._seed, family, epoch)).shuffle(tasks)
-            self._orders = {key: order for key, order in self._orders.items() if key[0] != family}
-            self._orders[family, epoch] = tasks
-        return self._orders[family, epoch]
+            random.Random(seed).shuffle(tasks)
+            self._orders[family] = seed, tasks
+        return tasks

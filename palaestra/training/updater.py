@@ -1,57 +1,49 @@
 """One optimizer step after another: token log-probabilities, the objective, the gradient.
 
-Shape suffixes: `_N` rollouts, `_T` tokens.
+Shape suffixes: `_N` rollouts, `_T` generated tokens of each (prompt and tool output take no place), `_K`
+candidates for one token, `_M` selected tokens of a pass.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
-from transformers import PreTrainedModel, get_scheduler
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from palaestra.core.chat import TokenTrace
-from palaestra.core.errors import TrainingError
-from palaestra.core.record import Record
-from palaestra.models.log_probs import token_statistics
-from palaestra.training.objectives.base import Objective, TokenBatch, token_mean
-
-
-class OptimizerConfig(Record):
-    learning_rate: float = Field(default=1e-6, gt=0)
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = Field(default=0.1, ge=0)
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
-    max_gradient_norm: float = Field(default=1.0, gt=0)
-    tokens_per_pass: int = Field(default=16_384, ge=1)
-    """Padded tokens in one forward and backward pass; a matter of memory alone, the gradient is the same."""
-
-
-class Sample(NamedTuple):
-    trace: TokenTrace
-    advantage: float
-    sampled: bool = True
-    """False for a greedy one, whose trace tells log-probabilities of another temperature."""
-
-
-MOST_GAP = 0.1
-"""Nats, on average over a batch, by which sampler and trainer may differ on the tokens that were sampled."""
+from palaestra.core.errors import NothingToLearn, TrainingError
+from palaestra.models.log_probs import hidden_before, statistics_after
+from palaestra.training.critic import Critic
+from palaestra.training.distributions import Mixture, candidates, exact_kl
+from palaestra.training.objectives.aggregation import Totals, aggregate
+from palaestra.training.objectives.base import Objective, TokenBatch
+from palaestra.training.optimizer import Optimizer, OptimizerConfig
+from palaestra.training.samples import Sample, Tokens, collate, packed
+from palaestra.training.scoring import Scorer, sampler_metrics
+from palaestra.training.teacher import Teacher
 
 
 class Updater:
-    """Owns the optimizer of one policy.
+    """Owns the optimizer of one policy, and the objective with its state.
 
     Args:
         module: the policy; it stays in evaluation mode, so that dropout never makes a ratio differ from 1.
-        reference: the frozen model of the KL term, or None.
+        reference: the frozen model of KL terms.
         temperature: of the rollouts; log-probabilities are taken under what was sampled from.
         steps: how many optimizer steps the schedule spans.
+        masks: which weights may move, by parameter; see `update_mask`.
+
+    Raises:
+        TrainingError: the objective reads what nobody gives it.
     """
 
     def __init__(
@@ -62,151 +54,255 @@ class Updater:
         steps: int,
         temperature: float = 1.0,
         reference: PreTrainedModel | None = None,
+        teacher: Teacher | None = None,
+        masks: Mapping[str, Tensor] | None = None,
     ) -> None:
-        if "reference" in objective.needs and reference is None:
-            raise TrainingError(
-                "the objective has a KL term and needs a reference model; set kl to 0 or give one"
-            )
         self.module = module
-        self.reference = reference if "reference" in objective.needs else None
+        self._needs = set(objective.needs)
         self._objective = objective
         self._config = config
         self._temperature = temperature
-        self._optimizer = torch.optim.AdamW(
-            module.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
-        )
-        schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
-        self._scheduler = get_scheduler(schedule, self._optimizer, config.warmup_steps, steps)
+        self._reference = Mixture(((reference, 1.0),)) if reference is not None else None
+        self._teacher = teacher
+        self._refuse_missing()
+        self._critic = Critic(module) if "value_NT" in self._needs else None
+        weights = dict(module.named_parameters())
+        if self._critic is not None:
+            weights |= {f"critic.{name}": weight for name, weight in self._critic.named_parameters()}
+        trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
+        self._optimizer = Optimizer(trained, config, steps, masks)
+        self._scorer = Scorer(module, temperature, config.tokens_per_pass, config.logits_at_once)
 
     def update(self, samples: Sequence[Sample], minibatches: int = 1) -> dict[str, float]:
         """One pass over `samples` in `minibatches` optimizer steps.
 
-        Returns the token means of the objective's metrics, the gradient norm and the gap between the
-        sampler's log-probabilities and the trainer's own, from which the ratio is computed. The learning
-        rate is that of the first step.
+        Returns the token means of the objective's metrics, the gradient norm, and of what was sampled the gap
+        between the sampler's log-probabilities and the trainer's own, from which the ratio is computed, and
+        the effective sample size that it leaves. The learning rate is that of the first step.
 
         Raises:
+            NothingToLearn: no token is left to learn from, or none has an advantage. The objective's state
+                has moved on all the same.
             TrainingError: a gradient is not finite, or sampler and trainer do not agree on the policy.
         """
+        if not samples:
+            raise NothingToLearn("there is no sample to learn from")
         metrics: dict[str, float] = defaultdict(float)
-        metrics["learning_rate"] = self._scheduler.get_last_lr()[0]
-        old = self._old_log_probs(samples, metrics) if "old" in self._objective.needs else None
-        size = math.ceil(len(samples) / minibatches)
-        for start in range(0, len(samples), size):
-            part = slice(start, start + size)
-            self._step(samples[part], old and old[part], metrics, weight=len(samples[part]) / len(samples))
+        metrics["learning_rate"] = self._optimizer.learning_rate
+        batch, self._objective = self._objective.prepare(self._before(samples, metrics))
+        kept = batch.mask_NT.any(dim=-1).nonzero().flatten().tolist()
+        if not kept:
+            raise NothingToLearn(f"the objective kept none of {len(samples)} samples")
+        active_NT = self._active(batch)
+        if not active_NT.any():
+            raise NothingToLearn(f"all advantages of {len(kept)} samples are 0")
+        together = self._objective.rows_together
+        size = math.ceil(len(kept) / together / minibatches) * together
+        for start in range(0, len(kept), size):
+            rows = kept[start : start + size]
+            self._step(samples, batch, active_NT, rows, metrics, weight=len(rows) / len(kept))
         return dict(metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self._optimizer.state_dict(), "scheduler": self._scheduler.state_dict()}
+        return {
+            **self._optimizer.state_dict(),
+            "objective": self._objective.stored(),
+            "teacher": self._teacher.state_dict() if self._teacher else {},
+            "critic": self._critic.state_dict() if self._critic else {},
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scheduler.load_state_dict(state["scheduler"])
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._optimizer.load_state_dict(state)
+        self._objective = self._objective.restored(state["objective"])
+        if self._teacher:
+            self._teacher.load_state_dict(state["teacher"])
+        if self._critic:
+            self._critic.load_state_dict(state["critic"])
+
+    def _refuse_missing(self) -> None:
+        if self._needs & {"reference_log_prob_NT", "reference_kl_NT"} and self._reference is None:
+            raise TrainingError(
+                "the objective has a KL term and needs a reference model; set kl to 0 or give one"
+            )
+        if self._needs & {"teacher_log_prob_NT", "teacher_candidate_log_prob_NTK"} and self._teacher is None:
+            raise TrainingError("the objective learns from a teacher and none is given; give one")
+        if "candidate_log_prob_NTK" in self._needs and not self._objective.candidate_count:
+            raise TrainingError(
+                "the objective learns from labels of its own making, which a teacher does not give; call it "
+                "on the batches that you make them for"
+            )
+        if "relaxed_reward_N" in self._needs:
+            raise TrainingError(
+                "the objective differentiates a reward through the generation, which sampled tokens do not "
+                "allow; call it on a relaxed generation of your own"
+            )
+
+    def _before(self, samples: Sequence[Sample], metrics: dict[str, float]) -> TokenBatch:
+        """What is known of the samples before the first step on them, without gradient."""
+        scorer, device = self._scorer, self.module.device
+        generated_NT = scorer.generated(samples)
+        nothing_NT = torch.zeros(generated_NT.shape, device=device)
+        log_prob_NT, entropy_NT = nothing_NT, nothing_NT
+        if self._looks_at_old(samples):
+            log_prob_NT, entropy_NT = scorer.statistics(samples)
+        sampler_NT = scorer.sampler_log_probs(samples, log_prob_NT)
+        sampled_N = torch.tensor([sample.sampled for sample in samples], device=device)
+        if sampled_N.any():
+            sampled_NT = generated_NT & sampled_N[:, None]
+            metrics |= sampler_metrics(log_prob_NT, sampler_NT, sampled_NT)
+        batch = TokenBatch(
+            log_prob_NT=log_prob_NT,
+            entropy_NT=entropy_NT,
+            advantage_NT=nothing_NT,
+            mask_NT=generated_NT,
+            old_log_prob_NT=log_prob_NT,
+            sampler_log_prob_NT=sampler_NT,
+            reward_N=torch.tensor([sample.reward for sample in samples], device=device),
+            group_N=torch.tensor([sample.group for sample in samples], device=device),
+            family_N=torch.tensor([sample.family for sample in samples], device=device),
+        )
+        return self._with_others(batch, samples)
+
+    def _with_others(self, batch: TokenBatch, samples: Sequence[Sample]) -> TokenBatch:
+        """What other models say of the samples, as far as the objective asks."""
+        if "reference_log_prob_NT" in self._needs and self._reference:
+            batch = replace(batch, reference_log_prob_NT=self._scorer.chosen(samples, self._reference))
+        if self._critic:
+            batch = replace(batch, value_NT=self._scorer.values(samples, self._critic))
+        if self._teacher is None:
+            return batch
+        told_N = [not self._teacher.is_self or sample.teacher_prompt is not None for sample in samples]
+        told_N1 = torch.tensor(told_N, device=self.module.device)[:, None]
+        if "teacher_log_prob_NT" in self._needs:
+            taught = [sample.as_taught() for sample in samples]
+            teacher_NT = self._scorer.chosen(taught, self._teacher.distribution)
+            batch = replace(batch, teacher_log_prob_NT=teacher_NT.where(told_N1, batch.log_prob_NT))
+        if "teacher_candidate_log_prob_NTK" in self._needs:
+            batch = batch.keeping(told_N1[:, 0])
+        return batch
+
+    def _looks_at_old(self, samples: Sequence[Sample]) -> bool:
+        """Whether anything is to be learnt or told of the old policy; answers to imitate need none of it."""
+        prepares = type(self._objective).prepare is not Objective.prepare
+        return "old_log_prob_NT" in self._needs or prepares or any(sample.sampled for sample in samples)
+
+    def _active(self, batch: TokenBatch) -> Tensor:
+        """The tokens that must be computed: those of weight 0 are skipped, not multiplied."""
+        if not self._objective.is_weighted_by_advantage:
+            return batch.mask_NT
+        return batch.mask_NT & (batch.advantage_NT != 0)
 
     def _step(
         self,
         samples: Sequence[Sample],
-        old: Sequence[Tensor] | None,
+        batch: TokenBatch,
+        active_NT: Tensor,
+        rows: Sequence[int],
         metrics: dict[str, float],
         weight: float,
     ) -> None:
-        tokens = sum(sum(sample.trace.mask) for sample in samples)
-        for rows in self._passes(samples):
-            batch = self._token_batch([samples[row] for row in rows], old and [old[row] for row in rows])
-            loss_NT, observed = self._objective(batch)
-            loss = token_mean(loss_NT, batch.mask_NT, tokens)
-            loss.backward()
-            for name, value in {"loss": loss_NT.detach(), **observed}.items():
-                metrics[name] += weight * float(token_mean(value, batch.mask_NT, tokens))
-        norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self._config.max_gradient_norm)
-        if not torch.isfinite(norm):
-            raise TrainingError(
-                f"the gradient is {norm.item()}; lower the learning rate or look at the rollouts"
+        active = active_NT.any(dim=-1).tolist()
+        visited = [row for row in rows if active[row]]
+        if not visited:
+            metrics["minibatches_skipped"] += 1
+            return
+        totals, seen = Totals.of(batch.mask_NT[rows]), Totals.of(batch.mask_NT[visited])
+        lengths = [len(samples[row].trace.ids) for row in visited]
+        for places in packed(lengths, self._config.tokens_per_pass, self._objective.rows_together):
+            chosen = [visited[place] for place in places]
+            with self._checkpointed():
+                part = self._pass([samples[row] for row in chosen], batch, active_NT, chosen)
+                loss_NT, observed = self._objective(part)
+                loss = aggregate(loss_NT, part.mask_NT, self._objective.aggregation, totals)
+                loss.backward()
+            metrics["loss"] += weight * float(loss.detach())
+            for name, value in observed.items():
+                metrics[name] += weight * float(aggregate(value, part.mask_NT, "token-mean", seen))
+        metrics["gradient_norm"] += weight * self._optimizer.step()
+        if self._teacher:
+            self._teacher.follow()
+
+    def _pass(
+        self, samples: Sequence[Sample], batch: TokenBatch, active_NT: Tensor, rows: Sequence[int]
+    ) -> TokenBatch:
+        """Some rows as the policy sees them now, with gradient; what is not active keeps the old values."""
+        tokens = collate(samples, self.module.device)
+        generated_NT = self._scorer.generated(samples)
+        width = generated_NT.shape[1]
+        part, active_NT = _rows(batch, rows, width), active_NT[rows, :width]
+        select_NT = tokens.generated_NT.masked_scatter(tokens.generated_NT, active_NT[generated_NT])
+        before_MH = hidden_before(self.module, tokens.ids_NT, tokens.attention_NT, select_NT)
+        log_prob_M, entropy_M = statistics_after(
+            self.module,
+            before_MH,
+            tokens.ids_NT[:, 1:][select_NT[:, 1:]],
+            self._temperature,
+            self._config.logits_at_once,
+        )
+        part = replace(
+            part,
+            log_prob_NT=part.log_prob_NT.masked_scatter(active_NT, log_prob_M),
+            entropy_NT=part.entropy_NT.masked_scatter(active_NT, entropy_M),
+        )
+        if self._critic:
+            value_M = self._critic(tokens, select_NT)
+            part = replace(
+                part, value_NT=torch.zeros_like(part.log_prob_NT).masked_scatter(active_NT, value_M)
             )
-        metrics["gradient_norm"] += weight * float(norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)  # rollouts need the memory
-        self._scheduler.step()
+        return self._with_distributions(part, samples, tokens, select_NT, before_MH)
 
-    def _token_batch(self, samples: Sequence[Sample], old: Sequence[Tensor] | None) -> TokenBatch:
-        ids_NT, attention_NT, mask_NT = self._collate(samples)
-        statistics = token_statistics(self.module, ids_NT, attention_NT, mask_NT, self._temperature)
-        advantage_N1 = torch.tensor([[sample.advantage] for sample in samples], device=ids_NT.device)
-        return TokenBatch(
-            log_prob_NT=_spread(statistics.log_prob_M, mask_NT),
-            old_log_prob_NT=_spread(torch.cat(tuple(old)), mask_NT) if old else None,
-            reference_log_prob_NT=self._reference_log_probs(ids_NT, attention_NT, mask_NT),
-            entropy_NT=_spread(statistics.entropy_M, mask_NT),
-            advantage_NT=advantage_N1 * mask_NT,
-            mask_NT=mask_NT,
-        )
+    def _with_distributions(
+        self,
+        part: TokenBatch,
+        samples: Sequence[Sample],
+        tokens: Tokens,
+        select_NT: Tensor,
+        before_MH: Tensor,
+    ) -> TokenBatch:
+        """Objectives that ask for these look at every token of a row, so that all are selected."""
+        how = (self._temperature, self._config.logits_at_once)
+        mask_NT = self._scorer.generated(samples)
+        if "reference_kl_NT" in self._needs and self._reference:
+            hidden = self._reference.hidden(tokens, select_NT)
+            kl_M = exact_kl(self.module, before_MH, self._reference, hidden, *how)
+            zeros_NT = torch.zeros_like(part.entropy_NT)
+            part = replace(part, reference_kl_NT=zeros_NT.masked_scatter(mask_NT, kl_M))
+        if "teacher_candidate_log_prob_NTK" in self._needs and self._teacher:
+            taught = collate([sample.as_taught() for sample in samples], self.module.device)
+            teacher = self._teacher.distribution
+            hidden = teacher.hidden(taught, taught.generated_NT)
+            count = self._objective.candidate_count
+            found = candidates(self.module, before_MH, teacher, hidden, count, *how)
+            zeros_NTK = torch.zeros(*mask_NT.shape, found.log_prob_MK.shape[-1], device=mask_NT.device)
+            own_NTK, teacher_NTK = (
+                zeros_NTK.masked_scatter(mask_NT[..., None], value_MK) for value_MK in found
+            )
+            part = replace(part, candidate_log_prob_NTK=own_NTK, teacher_candidate_log_prob_NTK=teacher_NTK)
+        return part
 
-    @torch.no_grad()
-    def _reference_log_probs(self, ids_NT: Tensor, attention_NT: Tensor, mask_NT: Tensor) -> Tensor | None:
-        if self.reference is None:
-            return None
-        statistics = token_statistics(self.reference, ids_NT, attention_NT, mask_NT, self._temperature)
-        return _spread(statistics.log_prob_M, mask_NT)
-
-    @torch.no_grad()
-    def _old_log_probs(self, samples: Sequence[Sample], metrics: dict[str, float]) -> list[Tensor]:
-        """The trainer's log-probabilities before the first step: generated tokens, one tensor per sample."""
-        old: dict[int, Tensor] = {}
-        for rows in self._passes(samples):
-            part = [samples[row] for row in rows]
-            ids_NT, attention_NT, mask_NT = self._collate(part)
-            log_prob_M = token_statistics(
-                self.module, ids_NT, attention_NT, mask_NT, self._temperature
-            ).log_prob_M
-            lengths = [sum(sample.trace.mask) for sample in part]
-            old.update(zip(rows, log_prob_M.split(lengths), strict=True))
-        metrics |= _sampler_gap([(sample, old[row]) for row, sample in enumerate(samples) if sample.sampled])
-        return [old[row] for row in range(len(samples))]
-
-    def _passes(self, samples: Sequence[Sample]) -> Iterator[list[int]]:
-        """Rows of similar length together, as many as fit into one pass; a row is never split."""
-        by_length = sorted(range(len(samples)), key=lambda row: len(samples[row].trace.ids), reverse=True)
-        while by_length:
-            fits = max(1, self._config.tokens_per_pass // len(samples[by_length[0]].trace.ids))
-            yield by_length[:fits]
-            by_length = by_length[fits:]
-
-    def _collate(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids, attention and loss mask, padded on the right."""
-        width = max(len(sample.trace.ids) for sample in samples)
-        shape = (len(samples), width)
-        ids_NT, attention_NT = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-        mask_NT = torch.zeros(shape, dtype=torch.bool)
-        for row, (trace, *_) in enumerate(samples):
-            length = len(trace.ids)
-            ids_NT[row, :length] = torch.tensor(trace.ids)
-            attention_NT[row, :length] = 1
-            mask_NT[row, :length] = torch.tensor(trace.mask)
-        device = self.module.device
-        return ids_NT.to(device), attention_NT.to(device), mask_NT.to(device)
+    @contextmanager
+    def _checkpointed(self) -> Iterator[None]:
+        """Transformers computes activations again for layers in training mode only. These themselves are put
+        into it, and what is inside them, dropout above all, stays in evaluation mode."""
+        layers: list[Any] = []
+        if self._config.gradient_checkpointing:
+            layers = [each for each in self.module.modules() if isinstance(each, GradientCheckpointingLayer)]
+        for layer in layers:
+            layer.training = layer.gradient_checkpointing = True
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.training = layer.gradient_checkpointing = False
 
 
-def _sampler_gap(rows: Sequence[tuple[Sample, Tensor]]) -> dict[str, float]:
-    """How far the sampler's log-probabilities are from the trainer's, on the same tokens."""
-    if not rows:
-        return {}
-    sampled_M = torch.tensor([value for sample, _ in rows for value in _generated(sample.trace)])
-    gap_M = (torch.cat([log_probs for _, log_probs in rows]).cpu() - sampled_M).abs()
-    if not gap_M.mean() <= MOST_GAP:
-        raise TrainingError(
-            f"sampler and trainer differ by {gap_M.mean():.3f} nats per token: this model does more than "
-            "hidden states and an output head; train another model"
-        )
-    return {"sampler_gap_mean": float(gap_M.mean()), "sampler_gap_max": float(gap_M.max())}
-
-
-def _generated(trace: TokenTrace) -> list[float]:
-    return [value for value, generated in zip(trace.log_probs, trace.mask, strict=True) if generated]
-
-
-def _spread(values_M: Tensor, mask_NT: Tensor) -> Tensor:
-    """Values of the selected tokens back at their places, 0 elsewhere."""
-    return torch.zeros(mask_NT.shape, dtype=values_M.dtype, device=mask_NT.device).masked_scatter(
-        mask_NT, values_M
-    )
+def _rows(batch: TokenBatch, rows: Sequence[int], width: int) -> TokenBatch:
+    """Some rows of a batch with their first tokens."""
+    given = {each.name: getattr(batch, each.name) for each in fields(batch)}
+    taken: dict[str, Any] = {
+        name: value[rows] if value.dim() == 1 else value[rows, :width]
+        for name, value in given.items()
+        if value is not None
+    }
+    return TokenBatch(**taken)

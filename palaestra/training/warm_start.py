@@ -12,8 +12,10 @@ from palaestra.core.record import Record, derive_seed
 from palaestra.datasets.families import Example
 from palaestra.models.hf import HFModel
 from palaestra.training.objectives.sft import SFT
+from palaestra.training.optimizer import OptimizerConfig
 from palaestra.training.rollouts import conversation
-from palaestra.training.updater import OptimizerConfig, Sample, Updater
+from palaestra.training.samples import Sample
+from palaestra.training.updater import Updater
 
 
 class WarmStartConfig(Record):
@@ -48,4 +50,4 @@ def _to_imitate(policy: HFModel, example: Example, show_context: bool) -> Sample
         log_probs=(0.0,) * (len(prompt) + len(answer)),
         mask=(*(False for _ in prompt), *(True for _ in answer)),
     )
-    return Sample(trace, advantage=1.0)
+    return Sample(trace, sampled=False)

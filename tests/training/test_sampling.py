@@ -32,3 +32,11 @@ def test_every_task_comes_once_per_epoch_in_changing_order() -> None:
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
     assert TaskSampler(tasks(a=10), 4, 1).batch(7) == TaskSampler(tasks(a=10), 4, 1).batch(7)
     assert TaskSampler(tasks(a=10), 4, 1).batch(7) != TaskSampler(tasks(a=10), 4, 2).batch(7)
+
+
+def test_a_further_attempt_walks_through_the_tasks_in_another_order() -> None:
+    sampler = TaskSampler(tasks(a=10, b=10), 10, seed=1)
+    first, second = ([task.id for task in sampler.batch(1, attempt)] for attempt in (0, 1))
+    assert first != second == [task.id for task in TaskSampler(tasks(a=10, b=10), 10, seed=1).batch(1, 1)]
+    assert [task.id for task in sampler.batch(1)] == first
+    assert Counter(name[0] for name in second) == {"a": 5, "b": 5}

@@ -2,45 +2,51 @@
 
 import asyncio
 import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from palaestra.core.chat import Completion, Message, Sampling, TokenTrace
-from palaestra.core.errors import TrainingError
-from palaestra.models.log_probs import token_statistics
-from palaestra.models.tiny import TinyModel
+from palaestra.core.errors import NothingToLearn, TrainingError
+from palaestra.models.tiny import TinyConfig, TinyModel
+from palaestra.training.checkpoint import load_checkpoint, save_checkpoint
+from palaestra.training.objectives.aepo import AEPOConfig
 from palaestra.training.objectives.arena_rl import ArenaRL, ArenaRLConfig
-from palaestra.training.objectives.sft import SFT
-from palaestra.training.updater import OptimizerConfig, Sample, Updater
+from palaestra.training.objectives.dapo import DAPOConfig
+from palaestra.training.objectives.grade import GRADEConfig
+from palaestra.training.objectives.nsr import NSRConfig
+from palaestra.training.objectives.ppo import PPOConfig
+from palaestra.training.objectives.psr import PSRConfig
+from palaestra.training.objectives.quark import QuarkConfig
+from palaestra.training.objectives.registry import AnyObjectiveConfig
+from palaestra.training.objectives.registry import objective as build
+from palaestra.training.objectives.rlpr import RLPRConfig
+from palaestra.training.objectives.sdpo import SDPOConfig
+from palaestra.training.objectives.sdpo_grpo import SDPOGRPOConfig
+from palaestra.training.objectives.sft import SFT, SFTConfig
+from palaestra.training.optimizer import OptimizerConfig
+from palaestra.training.samples import Sample
+from palaestra.training.teacher import Teacher, TeacherConfig, TeacherKind
+from palaestra.training.updater import Updater
+from tests.training.answers import log_prob, parameters, sample
 
 SETTINGS = OptimizerConfig(learning_rate=1e-2, weight_decay=0.0, max_gradient_norm=1e9)
-
-
-def sample(policy: TinyModel, prompt: str, answer: str, advantage: float) -> Sample:
-    before, after = policy.tokenizer.encode(prompt), policy.tokenizer.encode(answer)
-    length = len(before) + len(after)
-    mask = (False,) * len(before) + (True,) * len(after)
-    trace = TokenTrace(ids=(*before, *after), log_probs=(0.0,) * length, mask=mask)
-    return Sample(trace, advantage, sampled=False)
 
 
 def samples(policy: TinyModel) -> list[Sample]:
     return [
         sample(policy, "plan a day", "09:00 Grove Museum", 1.0),
-        sample(policy, "plan", "Grove", -0.4),
-        sample(policy, "a day", "no plan at all today, sorry", 0.7),
+        sample(policy, "plan", "Grove", 0.1),
+        sample(policy, "a day", "no plan at all today, sorry", 0.8),
     ]
-
-
-def log_prob(policy: TinyModel, one: Sample) -> float:
-    ids, mask = torch.tensor([one.trace.ids]), torch.tensor([one.trace.mask])
-    with torch.no_grad():
-        return token_statistics(policy.module, ids, torch.ones_like(ids), mask).log_prob_M.sum().item()
-
-
-def parameters(policy: TinyModel) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in policy.module.parameters()])
 
 
 def test_sft_loss_is_the_cross_entropy_of_transformers(policy: TinyModel) -> None:
@@ -77,7 +83,7 @@ def test_same_samples_same_parameters_bit_for_bit(policy: TinyModel) -> None:
     for model in (policy, twin):
         updater = Updater(model.module, ArenaRL(ArenaRLConfig()), SETTINGS, steps=4)
         updater.update(samples(model), minibatches=3)
-    assert torch.equal(parameters(policy), parameters(twin))
+    assert torch.equal(parameters(policy.module), parameters(twin.module))
 
 
 def test_a_reference_is_asked_for_by_name(policy: TinyModel) -> None:
@@ -104,9 +110,12 @@ def test_the_gap_to_the_sampler_is_told_for_what_was_sampled(policy: TinyModel) 
         )
 
     completions = asyncio.run(draw())
-    batch = [Sample(each.trace, 1.0, sampled=n < 2) for n, each in enumerate(completions) if each.trace]
+    batch = [Sample(each.trace, float(n), sampled=n < 2) for n, each in enumerate(completions) if each.trace]
     updater = Updater(policy.module, ArenaRL(ArenaRLConfig()), SETTINGS, steps=2, temperature=0.6)
-    assert updater.update(batch)["sampler_gap_max"] < 1e-4
+    metrics = updater.update(batch)
+    assert metrics["sampler_gap_max"] < 1e-4
+    assert metrics["effective_sample_size_tokens"] == pytest.approx(1, abs=1e-4)
+    assert metrics["effective_sample_size_sequences"] == pytest.approx(1, abs=1e-4)
     other = Updater(policy.module, ArenaRL(ArenaRLConfig()), SETTINGS, steps=2, temperature=0.1)
     with pytest.raises(TrainingError, match="sampler and trainer differ by"):
         other.update(batch)
@@ -137,3 +146,250 @@ def test_a_gradient_that_is_not_finite_ends_training(policy: TinyModel) -> None:
         next(policy.module.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="lower the learning rate"):
         Updater(policy.module, SFT(), SETTINGS, steps=1).update(samples(policy))
+
+
+ALL = [member() for member in get_args(get_args(AnyObjectiveConfig)[0])]
+ELSEWHERE = {"grade", "grade-ste", "light-reasoner"}
+"""What sampled tokens alone do not train."""
+HERE = [config for config in ALL if config.name not in ELSEWHERE]
+Build = Callable[..., Updater]
+
+
+def named(config: Any) -> str:
+    return str(config.name)
+
+
+def with_feedback(policy: TinyModel, rollouts: Sequence[Sample]) -> list[Sample]:
+    prompt = tuple(policy.tokenizer.encode("plan a day: 09:00 Grove Museum"))
+    return [each._replace(teacher_prompt=prompt if row % 3 else None) for row, each in enumerate(rollouts)]
+
+
+def kind_of(config: Any) -> TeacherKind | None:
+    kinds: dict[str, TeacherKind] = {
+        "on-policy-distillation": "model",
+        "sdpo": "average",
+        "sdpo-grpo": "frozen",
+    }
+    return kinds.get(config.name)
+
+
+@pytest.mark.parametrize("config", HERE, ids=named)
+def test_no_split_into_passes_changes_an_update(
+    policy: TinyModel, rollouts: list[Sample], updater_of: Build, config: Any
+) -> None:
+    """Whatever fits into a pass: rows by themselves, all together, or logits in parts."""
+    batch = with_feedback(policy, rollouts)
+    found = []
+    for tokens, logits in ((1, 1 << 27), (90, 1 << 27), (10_000, 1 << 27), (60, 3 * len(policy.tokenizer))):
+        settings = SETTINGS.model_copy(
+            update={"name": "sgd", "learning_rate": 1.0, "tokens_per_pass": tokens, "logits_at_once": logits}
+        )
+        updater = updater_of(config, settings, kind_of(config))
+        metrics = updater.update(batch)
+        found.append((parameters(updater.module), metrics))
+    assert not torch.equal(found[0][0], parameters(policy.module))
+    for moved, metrics in found[1:]:
+        torch.testing.assert_close(moved, found[0][0], atol=2e-5, rtol=1e-4)
+        assert metrics == pytest.approx(found[0][1], abs=1e-4, rel=1e-3)
+
+
+@dataclass(frozen=True)
+class Thorough(ArenaRL):
+    """Computes what has no weight, too."""
+
+    @property
+    def is_weighted_by_advantage(self) -> bool:
+        return False
+
+
+def test_what_has_no_advantage_is_skipped_without_a_difference(
+    policy: TinyModel, rollouts: list[Sample]
+) -> None:
+    level = [each._replace(reward=0.5) if each.group == 1 else each for each in rollouts]
+    found = []
+    for objective in (ArenaRL(ArenaRLConfig()), Thorough(ArenaRLConfig())):
+        module = copy.deepcopy(policy.module)
+        updater = Updater(module, objective, SETTINGS.model_copy(update={"name": "sgd"}), steps=1)
+        updater.update(level)
+        found.append(parameters(module))
+    torch.testing.assert_close(*found, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "message"),
+    [
+        (ArenaRLConfig(), {"reward": 0.3}, "all advantages of 12 samples are 0"),
+        (DAPOConfig(), {"reward": 0.3}, "kept none of 12 samples"),
+        (PSRConfig(), {"reward": 0.0}, "kept none"),
+        (NSRConfig(), {"reward": 1.0}, "kept none"),
+    ],
+    ids=["arena-rl", "dapo", "psr", "nsr"],
+)
+def test_a_batch_that_teaches_nothing_is_told_and_moves_nothing(
+    policy: TinyModel, rollouts: list[Sample], updater_of: Build, config: Any, change: Any, message: str
+) -> None:
+    updater = updater_of(config)
+    with pytest.raises(NothingToLearn, match=message):
+        updater.update([each._replace(**change) for each in rollouts])
+    assert torch.equal(parameters(updater.module), parameters(policy.module))
+    assert updater.state_dict()["scheduler"]["last_epoch"] == 0
+
+
+def test_bad_input_is_told(rollouts: list[Sample], updater_of: Build) -> None:
+    with pytest.raises(NothingToLearn, match="there is no sample"):
+        updater_of(ArenaRLConfig()).update([])
+    with pytest.raises(NothingToLearn, match="all advantages of 1 samples"):  # a group of one
+        updater_of(ArenaRLConfig()).update(rollouts[:1])
+    broken = [rollouts[0]._replace(reward=math.nan), *rollouts[1:]]
+    with pytest.raises(TrainingError, match="reward of rollout 0 is nan"):
+        updater_of(ArenaRLConfig()).update(broken)
+    silent = rollouts[0].trace.model_copy(update={"mask": (False,) * len(rollouts[0].trace.ids)})
+    with pytest.raises(NothingToLearn):
+        updater_of(SFTConfig()).update([Sample(silent, sampled=False)])
+    with pytest.raises(TrainingError, match="learns from a teacher"):
+        updater_of(SDPOConfig())
+    with pytest.raises(TrainingError, match="relaxed generation"):
+        updater_of(GRADEConfig())
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (AEPOConfig(entropy_low=0.1, entropy_high=0.2), None),
+        (RLPRConfig(average_from=1, filter_from=2), None),
+        (PPOConfig(), None),
+        (SDPOConfig(), "average"),
+        (SDPOGRPOConfig(), "trust-region"),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_a_restored_updater_goes_on_with_the_same_bits(
+    policy: TinyModel, rollouts: list[Sample], updater_of: Build, tmp_path: Path, config: Any, kind: Any
+) -> None:
+    """State of objectives, of a moving average and of a value model included."""
+    batch = with_feedback(policy, rollouts)
+
+    settings = OptimizerConfig(learning_rate=1e-4, schedule="cosine")
+    whole, again = updater_of(config, settings, kind), updater_of(config, settings, kind)
+    whole.update(batch)
+    save_checkpoint(tmp_path / "saved", TinyModel("saved", whole.module, policy.tokenizer), whole)
+    load_checkpoint(tmp_path / "saved", TinyModel("again", again.module, policy.tokenizer), again)
+    assert again.state_dict()["objective"] == whole.state_dict()["objective"]
+    assert whole.update(batch) == again.update(batch)
+    assert torch.equal(parameters(whole.module), parameters(again.module))
+    assert whole.state_dict()["objective"] == again.state_dict()["objective"]
+
+
+def test_a_checkpoint_of_another_shape_is_refused(
+    policy: TinyModel, updater_of: Build, tmp_path: Path
+) -> None:
+    updater = updater_of(ArenaRLConfig())
+    save_checkpoint(tmp_path / "saved", policy, updater)
+    wide = TinyConfig(vocabulary=300, hidden=64, layers=2, heads=2, feed_forward=64, window=256)
+    other = TinyModel.build("tiny/wide", ["plan a day"] * 20, wide, device="cpu", seed=1)
+    with pytest.raises(TrainingError, match=r"cannot resume from .*start the training anew"):
+        load_checkpoint(tmp_path / "saved", other, Updater(other.module, SFT(), SETTINGS, steps=1))
+
+
+def test_a_tokenizer_without_a_pad_token_will_do(policy: TinyModel, updater_of: Build) -> None:
+    async def draw() -> list[Completion]:
+        prompts = ("plan a day", "plan", "a museum at nine")
+        asked = [Message(role="user", content=prompt) for prompt in prompts]
+        return await asyncio.gather(
+            *(policy.generate([each], Sampling(max_tokens=9, seed=1)) for each in asked)
+        )
+
+    policy.tokenizer.pad_token = None
+    policy.module.generation_config.pad_token_id = None
+    assert policy.tokenizer.pad_token_id is None
+    drawn = [Sample(each.trace, float(row)) for row, each in enumerate(asyncio.run(draw())) if each.trace]
+    assert updater_of(ArenaRLConfig()).update(drawn)["sampler_gap_max"] < 1e-4
+
+
+def test_gradient_checkpointing_changes_no_gradient(
+    policy: TinyModel, rollouts: list[Sample], updater_of: Build
+) -> None:
+    found = []
+    for checkpointing in (False, True):
+        settings = SETTINGS.model_copy(update={"name": "sgd", "gradient_checkpointing": checkpointing})
+        updater = updater_of(ArenaRLConfig(), settings)
+        kept = KeptForBackward()
+        with kept:
+            updater.update(rollouts)
+        found.append((parameters(updater.module), kept.numbers))
+        assert not any(layer.training for layer in updater.module.modules())
+    torch.testing.assert_close(found[0][0], found[1][0])
+    assert found[1][1] < found[0][1] / 2
+
+
+class KeptForBackward(torch.autograd.graph.saved_tensors_hooks):
+    """Counts the numbers that are kept for the backward pass, weights left out."""
+
+    def __init__(self) -> None:
+        self.numbers = 0
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            self.numbers += 0 if isinstance(tensor, torch.nn.Parameter) else tensor.numel()
+            return tensor
+
+        super().__init__(pack, lambda tensor: tensor)
+
+
+class Largest(TorchDispatchMode):
+    """The numbers of the largest tensor that any operation made, backward pass included."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for each in tree_leaves(made):
+            if isinstance(each, torch.Tensor):
+                self.numbers = max(self.numbers, each.numel())
+        return made
+
+
+@pytest.mark.parametrize("config", [ArenaRLConfig(kl=0.1), QuarkConfig(bins=1), SDPOConfig()], ids=named)
+def test_no_tensor_is_near_all_logits_at_a_vocabulary_of_152k(config: Any) -> None:
+    vocabulary, rows, generated = 152_000, 4, 24
+    module = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=vocabulary,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            num_key_value_heads=1,
+            head_dim=8,
+            tie_word_embeddings=True,
+        )
+    ).eval()
+    length = 2 + generated
+    trace = TokenTrace(
+        ids=tuple(range(length)), log_probs=(0.0,) * length, mask=(False,) * 2 + (True,) * generated
+    )
+    batch = [Sample(trace, reward=float(row), sampled=False, teacher_prompt=(1, 2, 3)) for row in range(rows)]
+    settings = SETTINGS.model_copy(update={"logits_at_once": 8 * vocabulary})
+    average = Teacher(TeacherConfig(), module)
+    updater = Updater(module, build(config), settings, 1, reference=copy.deepcopy(module), teacher=average)
+    with Largest() as largest:
+        updater.update(batch)
+    assert largest.numbers <= 8 * vocabulary == rows * generated * vocabulary // 12
+
+
+@pytest.mark.parametrize(("masters", "moves"), [(True, True), (False, False)])
+def test_small_steps_of_bfloat16_weights_need_masters(
+    policy: TinyModel, rollouts: list[Sample], masters: bool, moves: bool
+) -> None:
+    """A step of 1e-5 of weights around 0.02 is below their resolution; two hundred of them are not."""
+    module = copy.deepcopy(policy.module).bfloat16()
+    settings = OptimizerConfig(learning_rate=1e-5, weight_decay=0.0, master_weights=masters)
+    updater = Updater(module, SFT(), settings, steps=60)
+    before = parameters(module)
+    answers = [each._replace(sampled=False) for each in rollouts[:2]]
+    for _ in range(60):
+        updater.update(answers)
+    large = before.abs() > 0.01
+    assert ((parameters(module) != before)[large].float().mean() > 0.3) == moves
+    assert all(weight.dtype == torch.bfloat16 for weight in module.parameters())

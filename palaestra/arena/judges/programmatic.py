@@ -14,6 +14,8 @@ from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
 from palaestra.core.verdict import NoVerdict, Verdict
 
+OWN_FAMILY = "own"
+"""In the place of a family's name: that of each task."""
 Utility = Callable[[Task, Trajectory], float]
 """The worth of a trajectory, from 0 to 10."""
 
@@ -21,7 +23,7 @@ Utility = Callable[[Task, Trajectory], float]
 class ProgrammaticJudgeConfig(Record):
     kind: Literal["programmatic"] = "programmatic"
     family: str
-    """Task family whose hidden utility decides, such as trip."""
+    """Task family whose hidden utility decides, such as trip; `own` is that of each task."""
     noise: float = Field(default=0.0, ge=0)
     """Standard deviation of an error on each score, in points of the 0 to 10 scale."""
     position_bias: float = 0.0

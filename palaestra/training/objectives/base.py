@@ -124,6 +124,16 @@ class Objective(ABC):
         """So many successive rows belong together and must not be split over passes: 2 for pairs."""
         return 1
 
+    @property
+    def is_weighted_by_advantage(self) -> bool:
+        """Whether a token of advantage 0 adds neither loss nor gradient, so that it need not be computed."""
+        return False
+
+    @property
+    def candidate_count(self) -> int:
+        """Of objectives that compare with a teacher: how many of the policy's most probable tokens."""
+        return 0
+
     def stored(self) -> dict[str, Any]:
         """The state that a resumed run needs to go on exactly, as JSON values; most objectives have none."""
         return {}

@@ -66,6 +66,14 @@ class OffPolicyCorrected(Objective):
     def rows_together(self) -> int:
         return self.objective.rows_together
 
+    @property
+    def is_weighted_by_advantage(self) -> bool:
+        return self.objective.is_weighted_by_advantage
+
+    @property
+    def candidate_count(self) -> int:
+        return self.objective.candidate_count
+
     def stored(self) -> dict[str, Any]:
         return self.objective.stored()
 

@@ -33,6 +33,10 @@ class OnPolicyDistillation(Objective):
     def needs(self) -> Collection[Need]:
         return {"sampler_log_prob_NT", "teacher_log_prob_NT"}
 
+    @property
+    def is_weighted_by_advantage(self) -> bool:
+        return True
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """Add c·(log π_teacher − log π_sampler) of each token to the advantages that are there."""
         gain_NT = distillation_advantages(

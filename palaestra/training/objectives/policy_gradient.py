@@ -26,6 +26,10 @@ class PolicyGradient(Objective):
 
     config: PolicyGradientConfig
 
+    @property
+    def is_weighted_by_advantage(self) -> bool:
+        return True
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         return batch.with_advantages(self.advantages(batch)), self
 
@@ -54,6 +58,10 @@ class Clipped(PolicyGradient):
     @property
     def needs(self) -> Collection[Need]:
         return {"old_log_prob_NT", "reference_log_prob_NT"} if self.config.kl > 0 else {"old_log_prob_NT"}
+
+    @property
+    def is_weighted_by_advantage(self) -> bool:
+        return self.config.kl == 0
 
 
 def token_ratio(batch: TokenBatch) -> Tensor:

@@ -40,6 +40,10 @@ class SDPO(Objective):
     def needs(self) -> Collection[Need]:
         return {"old_log_prob_NT", "candidate_log_prob_NTK", "teacher_candidate_log_prob_NTK"}
 
+    @property
+    def candidate_count(self) -> int:
+        return self.config.candidates
+
     def __call__(self, batch: TokenBatch) -> TokenLoss:
         """sg(min(π/π_old, cap)) · D(student, sg(teacher)) at each token; the mean over all tokens."""
         student_NTK = with_tail(batch.given("candidate_log_prob_NTK"))

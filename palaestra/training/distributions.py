@@ -1,0 +1,96 @@
+"""What objectives ask of whole next-token distributions, in chunks as everything over the vocabulary.
+
+Shape suffixes: `_N` rollouts, `_T` tokens, `_M` selected tokens, `_C` those of one chunk, `_K` candidates,
+`_H` hidden units, `_V` vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from palaestra.models.log_probs import hidden_before, in_chunks, next_log_probs, tokens_at_once
+from palaestra.training.objectives.divergence import kl
+from palaestra.training.samples import Tokens
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """q ∝ Π p^weight over models with one vocabulary: one frozen model, or several (SDPO's trust region)."""
+
+    members: tuple[tuple[PreTrainedModel, float], ...]
+
+    @torch.no_grad()
+    def hidden(self, tokens: Tokens, select_NT: Tensor) -> tuple[Tensor, ...]:
+        """Each member's hidden states before the selected tokens."""
+        return tuple(
+            hidden_before(module, tokens.ids_NT, tokens.attention_NT, select_NT) for module, _ in self.members
+        )
+
+    @torch.no_grad()
+    def log_probs(self, hidden: tuple[Tensor, ...], temperature: float) -> Tensor:
+        """After hidden states of every member. Shape (C, V)."""
+        terms = [
+            weight * next_log_probs(module, hidden_CH, temperature)
+            for (module, weight), hidden_CH in zip(self.members, hidden, strict=True)
+        ]
+        return terms[0] if len(terms) == 1 else torch.stack(terms).sum(dim=0).log_softmax(dim=-1)
+
+    def chosen(self, tokens: Tokens, temperature: float, logits: int) -> Tensor:
+        """Log-probabilities of the generated tokens, in row-major order. Shape (M,)."""
+        target_M = tokens.ids_NT[:, 1:][tokens.generated_NT[:, 1:]]
+
+        def gather(target_C: Tensor, *hidden: Tensor) -> tuple[Tensor]:
+            return (self.log_probs(hidden, temperature).gather(-1, target_C[:, None]).squeeze(-1),)
+
+        hidden = self.hidden(tokens, tokens.generated_NT)
+        with torch.no_grad():
+            (log_prob_M,) = in_chunks(gather, tokens_at_once(self.members[0][0], logits), target_M, *hidden)
+        return log_prob_M
+
+
+def exact_kl(
+    module: PreTrainedModel,
+    before_MH: Tensor,
+    other: Mixture,
+    other_hidden: tuple[Tensor, ...],
+    temperature: float,
+    logits: int,
+) -> Tensor:
+    """KL(policy ‖ other) at each token, over the whole vocabulary, with the policy's gradient. Shape (M,)."""
+
+    def divergence(hidden_CH: Tensor, *hidden: Tensor) -> tuple[Tensor]:
+        own_CV = next_log_probs(module, hidden_CH, temperature)
+        return (kl(own_CV, other.log_probs(hidden, temperature)),)
+
+    (kl_M,) = in_chunks(divergence, tokens_at_once(module, logits), before_MH, *other_hidden)
+    return kl_M
+
+
+class Candidates(NamedTuple):
+    log_prob_MK: Tensor
+    """The policy's, with gradient."""
+    teacher_log_prob_MK: Tensor
+
+
+def candidates(
+    module: PreTrainedModel,
+    before_MH: Tensor,
+    teacher: Mixture,
+    teacher_hidden: tuple[Tensor, ...],
+    count: int,
+    temperature: float,
+    logits: int,
+) -> Candidates:
+    """The policy's `count` most probable tokens at each place, and what the teacher thinks of the same."""
+
+    def both(hidden_CH: Tensor, *hidden: Tensor) -> tuple[Tensor, Tensor]:
+        own_CV = next_log_probs(module, hidden_CH, temperature)
+        own_CK, index_CK = own_CV.topk(min(count, own_CV.shape[-1]), dim=-1)
+        return own_CK, teacher.log_probs(hidden, temperature).gather(-1, index_CK)
+
+    return Candidates(*in_chunks(both, tokens_at_once(module, logits), before_MH, *teacher_hidden))

@@ -1,0 +1,12 @@
+from .base import Merge as Merge
+from .folders import MergeConfig as MergeConfig
+from .folders import merge_folders as merge_folders
+from .linear import Linear as Linear
+from .linear import LinearConfig as LinearConfig
+from .registry import merge_method as merge_method
+from .sce_fuseai import SCEFuseAI as SCEFuseAI
+from .sce_fuseai import SCEFuseAIConfig as SCEFuseAIConfig
+from .sce_mergekit import SCEMergekit as SCEMergekit
+from .sce_mergekit import SCEMergekitConfig as SCEMergekitConfig
+from .task_arithmetic import TaskArithmetic as TaskArithmetic
+from .task_arithmetic import TaskArithmeticConfig as TaskArithmeticConfig

@@ -1,0 +1,78 @@
+"""Who teaches in distillation: another model, or the policy's own past when it has seen feedback."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from transformers import PreTrainedModel
+
+from palaestra.core.errors import ConfigError
+from palaestra.core.record import Record
+from palaestra.models.config import ModelConfig
+from palaestra.training.distributions import Mixture
+from palaestra.training.objectives.self_teacher import move_average
+
+TeacherKind = Literal["model", "frozen", "average", "trust-region", "current"]
+"""model: another one, with the policy's tokenizer. frozen: the start policy. average: a moving average of the
+policy. trust-region: start and current policy, mixed in proportion to their logits. current: the policy."""
+
+
+class TeacherConfig(Record):
+    kind: TeacherKind = "average"
+    model: ModelConfig | None = None
+    """Of the kind `model` only."""
+    rate: float = Field(default=0.05, gt=0, le=1)
+    """η of the moving average, after each step."""
+    share: float = Field(default=0.01, ge=0, le=1)
+    """The current policy's, in a trust region."""
+
+    success: float = 0.5
+    """The reward from which on an answer is shown to a self-teacher, for its siblings."""
+
+    @model_validator(mode="after")
+    def _names_its_model(self) -> TeacherConfig:
+        if (self.kind == "model") != (self.model is not None):
+            raise ValueError("teacher.model is what teacher.kind=model needs, and no other kind")
+        return self
+
+
+class Teacher:
+    """What scores the policy's tokens. One that is the policy itself in some form only teaches what it was
+    shown in the place of the prompt: without that it has nothing to say."""
+
+    def __init__(
+        self, config: TeacherConfig, policy: PreTrainedModel, start: PreTrainedModel | None = None
+    ) -> None:
+        """`start` is the start policy, or the other model."""
+        self.is_self = config.kind != "model"
+        self._policy = policy
+        self._rate = config.rate
+        self._average: PreTrainedModel | None = None
+        if config.kind in ("model", "frozen", "trust-region") and start is None:
+            raise ConfigError(f"a teacher of the kind {config.kind} needs the model that it is made from")
+        match config.kind, start:
+            case "average", _:
+                # In 16 bits the small steps of an average would be lost.
+                self._average = copy.deepcopy(policy).float().requires_grad_(False)
+                self.distribution = Mixture(((self._average, 1.0),))
+            case "current", _:
+                self.distribution = Mixture(((policy, 1.0),))
+            case "trust-region", PreTrainedModel():
+                self.distribution = Mixture(((start, 1 - config.share), (policy, config.share)))
+            case _, PreTrainedModel():
+                self.distribution = Mixture(((start, 1.0),))
+
+    def follow(self) -> None:
+        """Called after each step of the policy."""
+        if self._average is not None:
+            move_average(self._average.parameters(), self._policy.parameters(), self._rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._average is None else self._average.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if self._average is not None:
+            self._average.load_state_dict(state)
