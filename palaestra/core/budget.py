@@ -54,7 +54,7 @@ class Meter:
         self.budget = budget
         self.usage: dict[Role, Usage] = {}
         self.cut_off = ""
-        """Why a meter around this one refused a call, if it did: what comes of that is not this tree's doing."""
+        """Why a meter around this one refused a call, if one did: the end is not this tree's own doing then."""
         self._within = within
         self._counts_cached = counts_cached
         self._prefix = prefix

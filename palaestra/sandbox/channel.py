@@ -10,7 +10,7 @@ import collections
 import socket
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import FailFast, Field, ValidationError
 
 from palaestra.core.errors import SandboxError
 from palaestra.core.record import Record
@@ -18,6 +18,7 @@ from palaestra.sandbox.base import Variable
 from palaestra.sandbox.worker.wire import (
     MAX_BODY_FROM_SANDBOX,
     MAX_TEXTS,
+    MAX_VARIABLES,
     PREFIX,
     Kind,
     WireError,
@@ -49,7 +50,7 @@ class Call(Record):
     cell: str
     call: int = Field(ge=0)
     function: str
-    lengths: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=MAX_TEXTS)
+    lengths: Annotated[tuple[Annotated[int, Field(ge=0)], ...], FailFast()] = Field(max_length=MAX_TEXTS)
     """Of the texts, in bytes."""
 
 
@@ -65,7 +66,7 @@ class Done(Record):
     cell: str
     status: Literal["ok", "error", "interrupted", "missing"]
     truncated: bool
-    variables: tuple[Variable, ...]
+    variables: Annotated[tuple[Variable, ...], FailFast()] = Field(max_length=MAX_VARIABLES)
 
 
 Header = Ready | Call | Data | Done
@@ -81,18 +82,24 @@ WRITE_SECONDS = 30.0
 """After which a worker that does not read what the host sends is given up."""
 WAITING_BYTES = 4 << 20
 """Of frames that have arrived and were not asked for yet; then no more is read."""
+READ_BYTES = 64 << 10
+"""That are read at once, into a buffer that stays: a new one for each read costs more than the read."""
+TOLD_ERRORS = 100
+"""In a header; to describe more of them takes time."""
 FRAME_BYTES = 1024
 """What a frame costs besides its body, about."""
 
 
-class Channel(asyncio.Protocol):
+class Channel(asyncio.BufferedProtocol):
     """Frames over one connected stream socket, which the channel owns."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._arrived = bytearray()
         self._frames: collections.deque[tuple[Header, bytes]] = collections.deque()
         self._waiting_bytes = 0
+        self._is_ready = False
         self._receiver: asyncio.Future[None] | None = None
         self._end: Exception | None = None
         """Why no more frames come."""
@@ -142,11 +149,14 @@ class Channel(asyncio.Protocol):
         header, body = self._frames.popleft()
         self._waiting_bytes -= FRAME_BYTES + len(body)
         if self._waiting_bytes <= WAITING_BYTES:
+            if self._arrived:
+                self._parse()
             self._transport.resume_reading()
         return header, body
 
     def close(self) -> None:
-        self._transport.close()
+        """At once: what has not been written is not wanted any more."""
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -165,20 +175,29 @@ class Channel(asyncio.Protocol):
         self._written.set()
         self._wake()
 
-    def data_received(self, data: bytes) -> None:
-        self._arrived += data
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._arrived += self._buffer[:nbytes]
+        self._parse()
+        if self._waiting_bytes > WAITING_BYTES:
+            self._transport.pause_reading()
+        if self._frames:
+            self._wake()
+
+    def _parse(self) -> None:
+        """Take the frames that have arrived, as far as more of them may wait."""
         try:
-            while (frame := self._take()) is not None:
+            while self._waiting_bytes <= WAITING_BYTES and (frame := self._take()) is not None:
                 self._frames.append(frame)
                 self._waiting_bytes += FRAME_BYTES + len(frame[1])
         except WireError as error:
             self._fail(ProtocolError.of(str(error)))
         except ValidationError as error:
-            self._fail(ProtocolError.of(f"a wrong header ({error.errors()[0]['msg']})"))
-        if self._waiting_bytes > WAITING_BYTES:
-            self._transport.pause_reading()
-        if self._frames:
-            self._wake()
+            few = error.error_count() <= TOLD_ERRORS
+            what = error.errors(include_url=False)[0]["msg"] if few else "it has nothing right"
+            self._fail(ProtocolError.of(f"a wrong header ({what})"))
 
     def _take(self) -> tuple[Header, bytes] | None:
         """The first frame of what has arrived, if it is complete."""
@@ -191,6 +210,10 @@ class Channel(asyncio.Protocol):
         end = begin + prefix.body_length
         if len(self._arrived) < end:
             return None
+        if prefix.kind is Kind.READY:
+            if self._is_ready:
+                raise WireError("word that it is ready again")
+            self._is_ready = True
         header = _HEADERS[prefix.kind].model_validate_json(self._arrived[PREFIX.size : begin], strict=True)
         body = bytes(self._arrived[begin:end])
         del self._arrived[:end]
@@ -198,6 +221,7 @@ class Channel(asyncio.Protocol):
 
     def _fail(self, error: ProtocolError) -> None:
         self._end = error
+        self._arrived.clear()
         self._transport.abort()
         self._wake()
 

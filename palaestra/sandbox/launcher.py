@@ -28,7 +28,7 @@ def cloudpickle_folder() -> Path:
 class Worker(Protocol):
     """A worker process that runs, and what the host holds for it.
 
-    Whoever gets a worker owns its streams and closes them after `kill`.
+    Whoever gets a worker owns its streams, and closes them when it kills the worker.
     """
 
     @property
@@ -59,9 +59,16 @@ class Worker(Protocol):
         ...
 
     def kill(self) -> None:
-        """End every process of the session. When it returns nothing is left: no process, mount or folder.
+        """Have every process of the session end, whatever comes later. Waits for nothing; called once."""
+        ...
 
-        It does not await, so that nobody can cancel it, and is called once.
+    def clean_up(self) -> None:
+        """Wait for that end, in any thread. When it returns nothing is left: no process, mount or folder.
+
+        Called once, after `kill`.
+
+        Raises:
+            SandboxError: something stays.
         """
         ...
 

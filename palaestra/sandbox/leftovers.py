@@ -1,15 +1,31 @@
-"""Ending a process and everything that it started."""
+"""Ending processes and everything that they started, to the end."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 SECONDS = 2.0
 """After which stragglers are given up; only a race of forks lasts as long."""
+
+
+def in_thread(work: Callable[[], None]) -> Future[None]:
+    """Have done what takes a while and must be done, whatever is cancelled. The interpreter ends after it."""
+    executor = ThreadPoolExecutor(1)
+    try:
+        return executor.submit(work)
+    except RuntimeError:  # no thread can be started, now or any more
+        done: Future[None] = Future()
+        work()
+        done.set_result(None)
+        return done
+    finally:
+        executor.shutdown(wait=False)
 
 
 def kill_all(leader: int, mark: str) -> None:
@@ -45,6 +61,6 @@ def _carriers(mark: bytes) -> set[int]:
 
 def _is_running(process: int) -> bool:
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[0] not in b"ZX"
     except OSError:
         return False

@@ -57,29 +57,43 @@ class Operation:
 
 
 class Clock:
-    """The time limit of an operation, which stands still while the host works for it."""
+    """The time limits of an operation: one that stands still while the host works for it, and one in all."""
 
-    def __init__(self, seconds: float, expire: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, total_seconds: float, expire: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
         self._expire = expire
         self._holders = 0
-        self._left = seconds
-        self._run()
-
-    def _run(self) -> None:
-        self._handle = asyncio.get_running_loop().call_later(self._left, self._expire)
+        self._stopped_at = 0.0
+        self._end = self._loop.time() + seconds
+        self._total_end = self._loop.time() + total_seconds
+        self._set_timer()
 
     def cancel(self) -> None:
-        self._handle.cancel()
+        self._timer.cancel()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         if self._holders == 0:
-            self._left = self._handle.when() - asyncio.get_running_loop().time()
-            self._handle.cancel()
+            self._stopped_at = self._loop.time()
         self._holders += 1
         try:
             yield
         finally:
             self._holders -= 1
             if self._holders == 0:
-                self._run()
+                self._end += self._loop.time() - self._stopped_at
+                if self._timer.when() > self._end:
+                    self._timer.cancel()
+                    self._set_timer()
+
+    def _set_timer(self) -> None:
+        # It may go off too early, and is then set again: most calls are over long before it, and leave it.
+        end = self._total_end if self._holders else min(self._end, self._total_end)
+        self._timer = self._loop.call_at(end, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now >= self._total_end or (self._holders == 0 and now >= self._end):
+            self._expire()
+        else:
+            self._set_timer()

@@ -24,14 +24,21 @@ class OutputPipe:
         self._stream = stream
         self._descriptor = stream.fileno()
         self._limit = limit
-        self._renew()
+        self._excerpt = Excerpt(limit)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._listens = False
         os.set_blocking(self._descriptor, False)
 
     def listen(self) -> None:
+        if self._stream.closed:
+            return
         asyncio.get_running_loop().add_reader(self._descriptor, self._read)
+        self._listens = True
 
     def rest(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._descriptor)
+        if self._listens:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            self._listens = False
 
     def take(self) -> tuple[str, bool]:
         """What came since the last time, and whether some of it was left out.
@@ -43,22 +50,18 @@ class OutputPipe:
         while taken < PIPE_CAPACITY and (count := self._read()):
             taken += count
         self._excerpt.add(self._decoder.decode(b"", final=True))
-        text, truncated = self._excerpt.text(), self._excerpt.truncated
-        self._renew()
-        return text, truncated
+        excerpt, self._excerpt = self._excerpt, Excerpt(self._limit)
+        return excerpt.text(), excerpt.truncated
 
     def close(self) -> None:
         self.rest()
         self._stream.close()
 
-    def _renew(self) -> None:
-        self._excerpt = Excerpt(self._limit)
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
     def _read(self) -> int:
         """Read what is there, 64 KiB at most; 0 when there is nothing, now or any more."""
         try:
-            data = os.read(self._descriptor, 1 << 16)
+            # Not by the number, which may be another stream's once this one is closed.
+            data = os.read(self._stream.fileno(), 1 << 16)
         except BlockingIOError:
             return 0
         if not data:

@@ -89,8 +89,7 @@ class Session:
                     self.interrupt()
                     end.reschedule(asyncio.get_running_loop().time() + GRACE_SECONDS)
 
-            total = asyncio.get_running_loop().call_later(self._limits.total_seconds, expire)
-            clock = Clock(seconds, expire)
+            clock = Clock(seconds, self._limits.total_seconds, expire)
             operation = self._operation = Operation(secrets.token_hex(16), clock)
             try:
                 await self._channel.send(kind, {**fields, "cell": operation.cell}, body)
@@ -103,7 +102,6 @@ class Session:
                 self._operation = None
                 await operation.cancel()
                 clock.cancel()
-                total.cancel()
 
     async def _listen(self, operation: Operation, most_data: int) -> Answer:
         data = bytearray()

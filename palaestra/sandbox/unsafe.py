@@ -7,9 +7,11 @@ import functools
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from socket import socket, socketpair
 from typing import BinaryIO, cast
@@ -96,6 +98,10 @@ class UnsafeWorker:
         return "closed its channel"
 
     def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def clean_up(self) -> None:
         kill_all(self.process.pid, self.scratch)
         self.process.wait()
         shutil.rmtree(self.scratch, ignore_errors=True)

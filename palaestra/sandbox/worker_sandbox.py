@@ -7,15 +7,17 @@ import os
 import stat
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager
+from concurrent.futures import Future
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from palaestra.core.errors import SandboxError, SandboxUnavailable
 from palaestra.sandbox.base import CellLimits, CellResult, HostFunction, Snapshot
 from palaestra.sandbox.channel import Channel, ChannelClosed, ProtocolError
 from palaestra.sandbox.launcher import Launcher, Worker
+from palaestra.sandbox.leftovers import in_thread
 from palaestra.sandbox.output import OutputPipe
 from palaestra.sandbox.session import Answer, Session
 from palaestra.sandbox.worker.excerpt import shorten
@@ -25,6 +27,9 @@ START_SECONDS = 60.0
 """Elapsed time that a worker may take until it is ready."""
 LOAD_SECONDS = 600.0
 """Elapsed time that a text or file may take on its way; the largest take seconds."""
+LISTEN_SECONDS = 0.002
+"""Elapsed time of an operation after which its output is read as it comes. Most end before, and what they
+printed is then taken at once; a pipe holds it meanwhile."""
 MOST_NAMES = 1 << 20
 """Characters of the names and reasons of a snapshot."""
 
@@ -38,6 +43,16 @@ class _Running:
     session: Session
     stdout: OutputPipe
     stderr: OutputPipe
+    ending: ExitStack
+    """Ends it all when it is closed."""
+
+    def listen(self) -> None:
+        self.stdout.listen()
+        self.stderr.listen()
+
+    def rest(self) -> None:
+        self.stdout.rest()
+        self.stderr.rest()
 
 
 class WorkerSandbox:
@@ -49,12 +64,15 @@ class WorkerSandbox:
         self._functions = dict(functions)
         self._running: _Running | None = None
         self._busy = False
+        self._ending: Future[None] | None = None
+        """What is still to be waited for after a worker was killed."""
 
     async def start(self) -> None:
         if self._running is not None or self._busy:
             raise SandboxError("the sandbox is running; close it before starting it again")
         self._busy = True
         try:
+            await self._gone()
             self._running = await self._launch()
         finally:
             self._busy = False
@@ -77,21 +95,16 @@ class WorkerSandbox:
                 answer = await running.session.operate(
                     Kind.EXEC, {}, code.encode(errors="replace"), seconds=limit
                 )
-                result = self._as_result(answer, time.monotonic() - started)
+                claimed = self._claimed(answer, time.monotonic() - started)
             except TimeoutError:
-                result = CellResult(status="timeout", error=f"the cell was killed after {limit:g} seconds")
+                claimed = {"status": "timeout", "error": f"the cell was killed after {limit:g} seconds"}
             except ChannelClosed:
-                result = CellResult(status="died", error=f"the process {await running.worker.fate()}")
+                claimed = {"status": "died", "error": f"the process {await running.worker.fate()}"}
             (stdout, stdout_cut), (stderr, stderr_cut) = running.stdout.take(), running.stderr.take()
-        if result.status in ("timeout", "died"):
-            self._kill()
-        update = {
-            "stdout": stdout,
-            "stderr": stderr,
-            "seconds": time.monotonic() - started,
-            "truncated": result.truncated or stdout_cut or stderr_cut,
-        }
-        return result.model_copy(update=update)
+        if claimed["status"] in ("timeout", "died"):
+            await self.close()
+        claimed["truncated"] = claimed.get("truncated", False) or stdout_cut or stderr_cut
+        return CellResult(**claimed, stdout=stdout, stderr=stderr, seconds=time.monotonic() - started)
 
     async def interrupt(self) -> None:
         if self._running is not None:
@@ -152,21 +165,23 @@ class WorkerSandbox:
 
     async def close(self) -> None:
         self._kill()
+        await self._gone()
 
     async def _launch(self) -> _Running:
         worker = await self._launcher.launch(self._limits)
-        try:
+        with ExitStack() as ending:
+            ending.callback(self._end, worker)
+            for stream in (worker.socket, worker.stdout, worker.stderr):
+                ending.callback(stream.close)
             channel = await Channel.open(worker.socket)
-        except BaseException:
-            worker.kill()
-            raise
-        return _Running(
-            worker,
-            channel,
-            Session(channel, self._limits, self._functions),
-            OutputPipe(worker.stdout, self._limits.output_chars),
-            OutputPipe(worker.stderr, self._limits.output_chars),
-        )
+            ending.callback(channel.close)
+            stdout, stderr = (
+                OutputPipe(stream, self._limits.output_chars) for stream in (worker.stdout, worker.stderr)
+            )
+            ending.callback(stdout.close)
+            ending.callback(stderr.close)
+            session = Session(channel, self._limits, self._functions)
+            return _Running(worker, channel, session, stdout, stderr, ending.pop_all())
 
     async def _operate(
         self,
@@ -192,7 +207,7 @@ class WorkerSandbox:
             try:
                 answer = await running.session.operate(kind, fields, pieces=pieces, seconds=LOAD_SECONDS)
             except (TimeoutError, ChannelClosed):
-                self._kill()
+                await self.close()
                 return "the process ended"
         return "" if answer.done.status == "ok" else answer.text
 
@@ -205,42 +220,61 @@ class WorkerSandbox:
             raise SandboxError("the sandbox is not running; start it first")
         self._busy = True
         running = self._running
-        running.stdout.listen()
-        running.stderr.listen()
+        listening = asyncio.get_running_loop().call_later(LISTEN_SECONDS, running.listen)
         try:
             yield running
-            running.stdout.rest()
-            running.stderr.rest()
-        except BaseException:
+        except BaseException as error:
+            was_closed = self._running is not running
             self._kill()
+            if isinstance(error, Exception):  # and not that nobody waits any more
+                await self._gone()
+                if was_closed:
+                    raise SandboxError("the sandbox was closed while it was busy; start it again") from error
             raise
         finally:
+            listening.cancel()
+            running.rest()
             self._busy = False
 
     def _kill(self) -> None:
-        """Leave nothing behind. Does not wait for anything but the kernel, so that nobody can cancel it."""
+        """Have all end. Nothing is awaited, so that nobody can cancel it; `_gone` waits for the rest."""
         running, self._running = self._running, None
-        if running is None:
-            return
-        running.worker.kill()
-        running.channel.close()
-        running.stdout.close()
-        running.stderr.close()
+        if running is not None:
+            running.ending.close()
 
-    def _as_result(self, answer: Answer, seconds: float) -> CellResult:
+    def _end(self, worker: Worker) -> None:
+        worker.kill()
+        self._ending = in_thread(worker.clean_up)
+
+    async def _gone(self) -> None:
+        """Wait until nothing is left of the worker that was killed.
+
+        Raises:
+            SandboxError: something stays.
+        """
+        if self._ending is None:
+            return
+        ending = self._ending
+        try:
+            await asyncio.shield(asyncio.wrap_future(ending))
+        finally:
+            if ending.done():
+                self._ending = None
+
+    def _claimed(self, answer: Answer, seconds: float) -> dict[str, Any]:
+        """What the worker says of a cell, as fields of a `CellResult`."""
         done = answer.done
         text = shorten(answer.text, self._limits.output_chars)
         if done.status == "missing":
             raise ProtocolError.of("a status that no cell has")
         if done.status == "interrupted":
             text += f"\nThe cell was interrupted after {seconds:.1f} seconds; the variables are there."
-        return CellResult(
-            status=done.status,
-            value=text if done.status == "ok" else "",
-            error="" if done.status == "ok" else text,
-            variables=done.variables,
-            truncated=done.truncated,
-        )
+        return {
+            "status": done.status,
+            "value" if done.status == "ok" else "error": text,
+            "variables": done.variables,
+            "truncated": done.truncated,
+        }
 
 
 def _pieces_of_text(text: str) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,35 @@ print(written)"""
     async with target.session(disk_mb=DISK_MB) as session:
         printed = (await session.run(code)).stdout
     return printed != "" and int(printed) > 1.5 * DISK_MB * 2**20
+
+
+@attack(37, "reserves the disk without writing to it", on_unsafe="not tried")
+async def test_reserved_disk(target: Target) -> bool:
+    """All at once, beyond the size that a file may have, before a watch can notice."""
+    code = f"""
+kept = [os.open(f'file{{number}}', os.O_CREAT | os.O_RDWR) for number in range(8)]
+reserved, keep_size = 0, 1
+for start in range(0, 8 * {DISK_MB << 20}, {DISK_MB << 20}):
+    for file in kept:
+        if not libc.fallocate(file, keep_size, ctypes.c_long(start), ctypes.c_long({DISK_MB << 20})):
+            reserved += {DISK_MB << 20}
+print(reserved, flush=True)"""
+    async with target.session(disk_mb=DISK_MB) as session:
+        return int((await session.run(code)).stdout) > 1.5 * DISK_MB * 2**20
+
+
+@attack(35, "hoards memory of the kernel in locks of files", on_unsafe="not tried")
+async def test_locks(target: Target) -> bool:
+    """The host can count them, though not whose they are."""
+    before = Path("/proc/locks").read_text().count("\n")
+    async with target.session() as session:
+        await session.run("""
+import fcntl
+file = open("locked", "wb")
+for kind in (6, 37):  # of the process, of the open file
+    for start in range(500):
+        if not works(fcntl.fcntl, file, kind, struct.pack("hhqqi4x", 1, 0, 2 * start, 1, 0)): break""")
+        return Path("/proc/locks").read_text().count("\n") > before + 250
 
 
 @attack(37, "makes files without number", on_unsafe="not tried")

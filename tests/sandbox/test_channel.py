@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,35 @@ def test_hostile_bytes_cost_little_memory(data: bytes) -> None:
         there.close()
 
     asyncio.run(body())
+
+
+def test_frames_beyond_what_may_wait_arrive_in_order() -> None:
+    count = 3 * WAITING_BYTES // 1024
+    data = b"".join(
+        pack(Kind.CALL, {"cell": CELL, "call": number, "function": "f", "lengths": []})
+        for number in range(count)
+    )
+    *calls, end = asyncio.run(read_all(data, []))
+    assert [call.call for call in calls if isinstance(call, Call)] == list(range(count))
+    assert isinstance(end, ChannelClosed)
+
+
+def test_a_hostile_header_costs_little_time() -> None:
+    """In processor time, of which others on the machine take none."""
+    variable = b'{"name":"a","type":"int","size":1,"changed":true}'
+    done = b'{"cell":"","status":"ok","truncated":false,"variables":[%s]}'
+    for variables in (b",".join([b"{}"] * 20_000), b",".join([variable] * 1_200), b"1," * 30_000 + b"1"):
+        started = time.process_time()
+        (end,) = asyncio.run(read_all(frame(Kind.DONE, done % variables, b""), []))
+        assert isinstance(end, ProtocolError)
+        assert time.process_time() - started < 0.05
+    (good, _) = asyncio.run(read_all(frame(Kind.DONE, done % b",".join([variable] * 100), b""), []))
+    assert isinstance(good, Done)
+
+
+def test_a_worker_is_ready_once() -> None:
+    received = asyncio.run(read_all(frame(Kind.READY, b"{}", b"") * 2, []))
+    assert [type(each) for each in received] == [Ready, ProtocolError]
 
 
 def memory() -> int:

@@ -28,15 +28,23 @@ from palaestra.sandbox.docker.image import USER, image_name
 from palaestra.sandbox.docker.keeper import start_keeper
 from palaestra.sandbox.docker.leftovers import folder_prefix, owner_labels, remove, sweep
 from palaestra.sandbox.docker.worker import DockerWorker
-from palaestra.sandbox.jail.kernel.resources import OPEN_FILES
+from palaestra.sandbox.jail.kernel.resources import CORE, OPEN_FILES
 from palaestra.sandbox.jail.kernel.tier import INODES
+from palaestra.sandbox.leftovers import in_thread
 
 SECCOMP = Path(__file__).with_name("seccomp.json")
 OWN_MEMORY_MB = 64
 """Memory of the container beyond the worker's and the scratch folder's: the supervisor and the kernel."""
 OWN_PROCESSES = 2
 """The supervisor's threads."""
-PROCESS_LIMITS = {"core": 0, "memlock": 0, "msgqueue": 0, "nofile": OPEN_FILES, "nproc": 1 << 15, "rtprio": 0}
+PROCESS_LIMITS = {
+    "core": CORE,
+    "memlock": 0,
+    "msgqueue": 0,
+    "nofile": OPEN_FILES,
+    "nproc": 1 << 15,
+    "rtprio": 0,
+}
 """Of each process; `nproc` counts those of all containers together, which have one user."""
 LEAST_PROCESSES = {"runsc": 512}
 """gVisor's limit counts the threads of its own kernel too."""
@@ -214,5 +222,6 @@ def _discard(launching: asyncio.Future[DockerWorker]) -> None:
     if launching.exception() is None:
         worker = launching.result()
         worker.kill()
+        in_thread(worker.clean_up)
         for stream in (worker.socket, worker.stdout, worker.stderr):
             stream.close()

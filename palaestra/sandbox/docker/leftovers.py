@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import docker
@@ -15,6 +12,7 @@ from docker.errors import APIError, NotFound
 from requests.exceptions import RequestException
 
 from palaestra.core.errors import SandboxError
+from palaestra.sandbox import owners
 
 FOLDER = "palaestra-docker-"
 """Begins the name of a folder that holds the socket of a session which starts."""
@@ -27,25 +25,24 @@ def owner_labels() -> dict[str, str]:
     """Labels that tell which process a container belongs to, across restarts of the machine."""
     return {
         "palaestra.owner": str(os.getpid()),
-        "palaestra.started": _start_time(os.getpid()) or "",
-        "palaestra.processes": _process_namespace(),
+        "palaestra.started": owners.start_time(os.getpid()) or "",
+        "palaestra.processes": owners.process_namespace(),
         "palaestra.boot": _boot(),
     }
 
 
 def folder_prefix() -> str:
     """For a folder of this process's own; tells the same."""
-    labels = owner_labels()
-    return FOLDER + "".join(f"{labels[f'palaestra.{part}']}-" for part in ("owner", "started", "processes"))
+    return owners.folder_prefix(FOLDER)
 
 
 def is_orphan(labels: Mapping[str, str]) -> bool:
     """Whether the owner with these labels is dead. One in another process namespace cannot be seen: False."""
     if labels["palaestra.boot"] != _boot():
         return True
-    if labels["palaestra.processes"] != _process_namespace():
+    if labels["palaestra.processes"] != owners.process_namespace():
         return False
-    return _start_time(int(labels["palaestra.owner"])) != labels["palaestra.started"]
+    return owners.start_time(int(labels["palaestra.owner"])) != labels["palaestra.started"]
 
 
 def sweep(engine: docker.APIClient) -> list[str]:
@@ -54,11 +51,8 @@ def sweep(engine: docker.APIClient) -> list[str]:
     orphans = [each for each in found if is_orphan(each["Labels"])]
     for container in orphans:
         remove(engine, container["Id"])
-    folders = [each for each in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*-*-*") if _is_orphaned(each)]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
     names = [container["Names"][0].removeprefix("/") for container in orphans]
-    return names + [str(folder) for folder in folders]
+    return names + owners.sweep_folders(FOLDER)
 
 
 def remove(engine: docker.APIClient, container: str) -> None:
@@ -84,28 +78,5 @@ def remove(engine: docker.APIClient, container: str) -> None:
     )
 
 
-def _process_namespace() -> str:
-    return str(os.stat("/proc/self/ns/pid").st_ino)
-
-
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _start_time(process: int) -> str | None:
-    """In clock ticks since the machine started; None when there is no such process, or only its remains."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        state, *rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return None if state in "ZX" else rest[18]
-    return None
-
-
-def _is_orphaned(folder: Path) -> bool:
-    owner, started, processes, *_ = folder.name.removeprefix(FOLDER).split("-")
-    labels = {
-        "palaestra.owner": owner,
-        "palaestra.started": started,
-        "palaestra.processes": processes,
-        "palaestra.boot": _boot(),
-    }
-    return is_orphan(labels) and folder.stat().st_uid == os.getuid()

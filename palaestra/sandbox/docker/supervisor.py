@@ -105,7 +105,7 @@ def _confine(processes: bool) -> None:
                 (SCRATCH, landlock.USE),
             ]
         )
-    seccomp.install(seccomp.program(os.getpid(), own_files=True, processes=processes))
+    seccomp.install(seccomp.program(os.getpid(), own_world=True, processes=processes))
 
 
 def _end_with_host(control: socket.socket) -> None:

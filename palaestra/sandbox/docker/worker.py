@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from dataclasses import dataclass
-from socket import socket
+from socket import SHUT_RDWR, socket
 from typing import BinaryIO
 
 import docker
@@ -33,10 +33,11 @@ class DockerWorker:
     cloudpickle: str = supervisor.CLOUDPICKLE
 
     async def fate(self) -> str:
-        self.control.setblocking(False)
         try:
-            async with asyncio.timeout(FATE_SECONDS):
-                told = await asyncio.get_running_loop().sock_recv(self.control, 64)
+            with self.control.dup() as control:  # the worker may be killed meanwhile
+                control.setblocking(False)
+                async with asyncio.timeout(FATE_SECONDS):
+                    told = await asyncio.get_running_loop().sock_recv(control, 64)
             status, memory_ran_out = map(int, told.split())
             code = os.waitstatus_to_exitcode(status)
             if memory_ran_out and code == -signal.SIGKILL:
@@ -46,5 +47,8 @@ class DockerWorker:
             return "closed its channel"
 
     def kill(self) -> None:
+        self.control.shutdown(SHUT_RDWR)
+
+    def clean_up(self) -> None:
         self.control.close()
         remove(self.engine, self.container)

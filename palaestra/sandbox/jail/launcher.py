@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -11,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -88,14 +88,17 @@ class JailWorker:
 
     async def fate(self) -> str:
         try:
-            async with asyncio.timeout(FATE_SECONDS):
-                message, _ = await _receive(self.control)
+            with self.control.dup() as control:  # the worker may be killed meanwhile
+                async with asyncio.timeout(FATE_SECONDS):
+                    message, _ = await _receive(control)
         except TimeoutError:
             return "closed its channel"
         return str(message.get("ended", "was killed by SIGKILL"))
 
     def kill(self) -> None:
         self.control.shutdown(SHUT_RDWR)  # a copy in a fork of the host cannot hold it open
+
+    def clean_up(self) -> None:
         if not _has_ended(self.supervisor, END_SECONDS):
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.supervisor, signal.SIGKILL)
@@ -153,7 +156,7 @@ def new_zygote(config: JailConfig, tier: str) -> Zygote:
             folders = subprocess.run(asked, capture_output=True, check=True, text=True).stdout.splitlines()
         except (OSError, subprocess.CalledProcessError) as error:
             raise CannotIsolate(f"{python} does not tell where its packages are ({error})") from error
-    settings = Settings(tuple(folders), str(cloudpickle_folder()), tempfile.gettempdir(), config.processes)
+    settings = Settings(tuple(folders), str(cloudpickle_folder()), config.processes)
     return Zygote(python, tier, settings)
 
 
@@ -185,12 +188,14 @@ async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
             return None
         if "scratch" not in message:
             raise CannotIsolate(message.get("error", "its first process ended without a word"))
-        ours.pop_all()
-        stdout, stderr = outputs
-        (supervisor,) = descriptors
-        return JailWorker(
+        if not descriptors:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        (stdout, stderr), (supervisor,) = outputs, descriptors
+        worker = JailWorker(
             control, supervisor, zygote.tier, **message, stdout=stdout, stderr=stderr, socket=channel
         )
+        ours.pop_all()
+        return worker
 
 
 async def _receive(control: socket) -> tuple[dict[str, Any], list[int]]:

@@ -9,16 +9,20 @@ import platform
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from palaestra.sandbox import owners
 from palaestra.sandbox.jail.kernel.system_calls import ARCHITECTURES
 from palaestra.sandbox.jail.kernel.tier import Limits, Settings
 
-KERNEL = Path(__file__).with_name("kernel")
+KERNEL = Path(__file__).parent / "kernel" / "__main__.py"
+SCRATCHES = "palaestra-jail-"
+"""Begins the names of scratch folders that are real ones."""
 MESSAGE = 1 << 16
 START_SECONDS = 30.0
 """Elapsed time that a zygote may take until it is ready; it takes a tenth of a second."""
@@ -94,7 +98,7 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             popen = subprocess.Popen(
-                [self._python, "-I", "-S", "-B", "-X", "utf8", KERNEL, str(theirs.fileno())],
+                [self._python, "-I", "-S", "-X", "utf8", KERNEL, str(theirs.fileno())],
                 env={},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -108,10 +112,13 @@ class Zygote:
             raise CannotIsolate(f"{self._python} cannot be executed ({error.strerror})") from error
         finally:
             theirs.close()
-        hello = {"tier": self.tier, "host": os.getpid(), "settings": self._settings}
+        scratches = os.path.join(tempfile.gettempdir(), owners.folder_prefix(SCRATCHES))
+        settings = self._settings._replace(scratches=scratches)
+        hello = {"tier": self.tier, "host": os.getpid(), "settings": settings}
         try:
             ours.settimeout(START_SECONDS)
             ours.send(json.dumps(hello).encode())
+            owners.sweep_folders(SCRATCHES)
             answer = ours.recv(MESSAGE)
         except OSError as error:
             answer = json.dumps({"error": f"its first process does not answer ({error.strerror})"}).encode()

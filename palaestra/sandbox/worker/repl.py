@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import codecs
 import collections
@@ -14,6 +13,7 @@ import socket
 import sys
 import traceback
 import types
+from _ast import Expr, Expression, Module, PyCF_ONLY_AST
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -21,12 +21,11 @@ from palaestra.sandbox.worker.excerpt import Excerpt
 from palaestra.sandbox.worker.host import Host
 from palaestra.sandbox.worker.snapshot import WITHHELD, Snapshots
 from palaestra.sandbox.worker.text import ADVICE, LongText
-from palaestra.sandbox.worker.wire import MAX_BODY_FROM_SANDBOX, PIECE, Frame, Kind
+from palaestra.sandbox.worker.wire import MAX_BODY_FROM_SANDBOX, MAX_VARIABLES, PIECE, Frame, Kind
 
 CELL = "<cell "
 """How the file names of cells begin."""
 SHOWN_FRAMES = 20
-SHOWN_VARIABLES = 100
 SHOWN_NAME = 50
 """Characters of a variable's name and of its type's; so many of them fit into one header."""
 SMALL_TEXT = 4096
@@ -104,9 +103,9 @@ class Repl:
             listed.append({**shown, "changed": self._seen.get(name) != seen[name]})
         self._seen = seen
         self._given = {name: text for name, text in self._given.items() if self._names.get(name) is text}
-        if len(listed) > SHOWN_VARIABLES:
+        if len(listed) > MAX_VARIABLES:
             listed.sort(key=lambda variable: bool(variable["changed"]))
-        return listed[-SHOWN_VARIABLES:]
+        return listed[-MAX_VARIABLES:]
 
     def _own(self) -> list[tuple[str, object]]:
         return [
@@ -131,11 +130,12 @@ class Repl:
 
     def _evaluate(self, source: str, name: str) -> str:
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-        tree = ast.parse(source, name)
+        tree = compile(source, name, "exec", PyCF_ONLY_AST, dont_inherit=True)
+        assert isinstance(tree, Module)
         result: types.CodeType | None = None
-        if tree.body and isinstance(last := tree.body[-1], ast.Expr):
+        if tree.body and isinstance(last := tree.body[-1], Expr):
             del tree.body[-1]
-            result = compile(ast.Expression(last.value), name, "eval", dont_inherit=True)
+            result = compile(Expression(last.value), name, "eval", dont_inherit=True)
         body = compile(tree, name, "exec", dont_inherit=True)
         run, evaluate, show = exec, eval, repr  # the cell may put other builtins in their place
         run(body, self._names)
@@ -278,7 +278,8 @@ def serve(descriptor: int) -> None:
     host.scratch = hello["scratch"]
     address_space = hello["memory_mb"] << 20
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    core = resource.getrlimit(resource.RLIMIT_CORE)[1] and 1  # 0 would still start a program that takes dumps
+    resource.setrlimit(resource.RLIMIT_CORE, (core, core))
     repl = Repl(hello, host)
     process = os.getpid()
     host.send(Kind.READY, {})

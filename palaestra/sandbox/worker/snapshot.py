@@ -19,7 +19,6 @@ import traceback
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any, NamedTuple
 
 PROTOCOL = 3
@@ -54,7 +53,7 @@ class Snapshots:
 
     def __init__(self, names: dict[str, Any], cloudpickle: str) -> None:
         self._names = names
-        self._folder = Path(cloudpickle)
+        self._folder = cloudpickle
 
     def take(self, names: Iterable[str], fixed: Mapping[str, object], most_bytes: int) -> Taken:
         names = list(names)
@@ -134,7 +133,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 @functools.cache
-def _pickler_class(folder: Path) -> Callable[[_Stream, dict[str, Any], Mapping[int, int]], Any]:
+def _pickler_class(folder: str) -> Callable[[_Stream, dict[str, Any], Mapping[int, int]], Any]:
     cloudpickle = _import(folder)
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[name-defined, misc]
@@ -167,11 +166,11 @@ def _pickler_class(folder: Path) -> Callable[[_Stream, dict[str, Any], Mapping[i
     return Pickler
 
 
-def _import(folder: Path) -> types.ModuleType:
+def _import(folder: str) -> types.ModuleType:
     """The package `cloudpickle` from its folder, whatever the path of modules holds."""
     if "cloudpickle" not in sys.modules:
         spec = spec_from_file_location(
-            "cloudpickle", folder / "__init__.py", submodule_search_locations=[str(folder)]
+            "cloudpickle", f"{folder}/__init__.py", submodule_search_locations=[folder]
         )
         assert spec is not None
         assert spec.loader is not None

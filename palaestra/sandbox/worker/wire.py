@@ -40,6 +40,8 @@ MAX_BODY_FROM_SANDBOX = 16 << 20
 """Bytes of a body that the host accepts. The sandbox trusts the host and has no such limit."""
 MAX_TEXTS = 1000
 """In one CALL."""
+MAX_VARIABLES = 100
+"""In one DONE."""
 PIECE = 1 << 20
 """Bytes of a PIECE or DATA frame, about."""
 
@@ -65,7 +67,12 @@ class WireError(Exception):
     """What arrived is no frame."""
 
 
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)
+
+
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 class Prefix(NamedTuple):
@@ -115,16 +122,12 @@ def unpack_header(data: bytes | bytearray) -> dict[str, Any]:
         WireError: it is not one JSON object, or holds a number that JSON does not have.
     """
     try:
-        header = json.loads(data, parse_constant=_refuse)
+        header = _DECODER.decode(data.decode())
     except (ValueError, RecursionError):
         raise WireError("a header that is not JSON") from None
     if not isinstance(header, dict):
         raise WireError("a header that is no JSON object")
     return header
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(constant)
 
 
 def receive(stream: BufferedIOBase) -> Frame | None:

@@ -163,3 +163,10 @@ def test_the_smallest_memory_is_enough_or_refused(in_sandbox: InSandbox) -> None
         assert "MemoryError" in await error(sandbox, "bytearray(64 << 20)")
 
     in_sandbox(test, CellLimits(memory_mb=64))
+
+
+def test_folders_of_the_host_are_not_in_the_arguments(in_sandbox: InSandbox) -> None:
+    async def test(sandbox: WorkerSandbox) -> None:
+        assert await value(sandbox, "import sys; sys.argv, sys.orig_argv") == "([''], [])"
+
+    in_sandbox(test)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from palaestra.core.errors import SandboxError
 from palaestra.sandbox.base import CellLimits
-from palaestra.sandbox.jail.launcher import JailLauncher
+from palaestra.sandbox.jail.config import JailConfig
+from palaestra.sandbox.jail.launcher import END_SECONDS, JailLauncher
+from palaestra.sandbox.jail.probe import probe
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
 
 LIMITS = CellLimits(seconds=20)
@@ -161,6 +165,30 @@ def test_all_is_gone_a_second_after_the_host_was_killed(tier: str, python: str, 
     host.stdout.close()
 
 
+def test_scratch_folders_that_nobody_was_left_to_remove_go_when_the_next_host_starts(python: str) -> None:
+    """Those of owners that live stay."""
+    command = [sys.executable, "-c", HOST, "landlock", python, "alone"]
+    here = os.environ | {"TMPDIR": tempfile.gettempdir()}
+    host, other = (subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=here) for _ in range(2))
+    assert host.stdout is not None
+    assert other.stdout is not None
+    left, used = Path(host.stdout.readline().strip()), Path(other.stdout.readline().strip())
+    processes = [host.pid, *below(host.pid)]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # so that none sees another one die
+        for process in processes:
+            os.kill(process, number)
+    host.wait()
+    assert left.exists()
+    probe(JailConfig(python=python))
+    assert not left.exists()
+    assert used.exists()
+    other.kill()
+    other.wait()
+    assert within_a_second(lambda: not used.exists())
+    host.stdout.close()
+    other.stdout.close()
+
+
 def test_sessions_end_with_the_process_they_were_forked_from_and_the_next_gets_a_new_one(
     launcher: JailLauncher,
 ) -> None:
@@ -195,6 +223,96 @@ def test_a_start_that_is_cancelled_leaves_nothing(launcher: JailLauncher) -> Non
             await asyncio.wait([start])
             await sandbox.close()
             assert within_a_second(lambda: set(below(os.getpid())) <= before)
+
+    asyncio.run(body())
+
+
+def test_a_supervisor_that_does_not_end_is_killed_while_the_host_goes_on(launcher: JailLauncher) -> None:
+    """When a session is closed, and when the operation under way is cancelled."""
+
+    async def body() -> None:
+        sandbox = WorkerSandbox(launcher, LIMITS, {})
+        await sandbox.start()
+        await sandbox.close()
+        before = set(below(os.getpid()))
+        for end in ("close", "cancel"):
+            await sandbox.start()
+            new = {process: parent for process, parent in below(os.getpid()).items() if process not in before}
+            (supervisor,) = (process for process in new if new[process] not in new)
+            os.kill(supervisor, signal.SIGSTOP)
+            loop = asyncio.get_running_loop()
+            busy = asyncio.create_task(sandbox.close() if end == "close" else sandbox.run("while True: pass"))
+            await asyncio.sleep(0.05)
+            if end == "cancel":
+                busy.cancel()
+            late = 0.0
+            for _ in range(30):
+                due = loop.time() + 0.05
+                await asyncio.sleep(0.05)
+                late = max(late, loop.time() - due)
+            assert late < END_SECONDS / 2
+            assert busy.done()
+            assert not [process for process in new if exists(process)]
+        await sandbox.close()
+
+    asyncio.run(body())
+
+
+def test_a_session_that_is_closed_while_it_is_busy_says_so(launcher: JailLauncher) -> None:
+    async def body() -> None:
+        sandbox = WorkerSandbox(launcher, LIMITS, {})
+        for code in ("while True: pass", "import os; os._exit(1)", "1"):
+            for delay in (0, 0.001, 0.002, 0.005, 0.01):
+                await sandbox.start()
+                busy = asyncio.create_task(sandbox.run(code))
+                await asyncio.sleep(delay)
+                await sandbox.close()
+                (outcome,) = await asyncio.gather(busy, return_exceptions=True)
+                if isinstance(outcome, BaseException):
+                    assert isinstance(outcome, SandboxError)
+                    assert "was closed" in str(outcome) or "not running" in str(outcome)
+
+    asyncio.run(body())
+
+
+def test_what_the_host_does_with_signals_is_not_inherited(tier: str, python: str) -> None:
+    """A zygote could not learn of the end of its children, nor a cell be interrupted."""
+    deaf = (
+        "import asyncio, signal\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1])\n"
+    )
+    asking = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [])"
+    host = (
+        HOST.replace("while True: pass", asking)
+        .replace("await asyncio.gather(", "print(await asyncio.gather(")
+        .replace("sandboxes[:2]])", "sandboxes[:2]]))")
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", deaf + host, tier, python, "alone"], capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout.count("value='set()'") == 2, done
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_a_supervisor_keeps_the_rights_that_it_needs_and_no_others(launcher: JailLauncher, tier: str) -> None:
+    async def body() -> None:
+        sandbox = WorkerSandbox(launcher, LIMITS, {})
+        before = set(below(os.getpid())) - zygotes()
+        await sandbox.start()
+        new = {p: parent for p, parent in below(os.getpid()).items() if p not in before | zygotes()}
+        (supervisor,) = (process for process in new if new[process] not in new)
+        lines = Path(f"/proc/{supervisor}/status").read_text().splitlines()
+        status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        needed = {"namespaces": 0, "landlock": 1 << 1 | 1 << 5}[tier]
+        assert [int(status[f"Cap{kind}"], 16) for kind in ("Prm", "Eff", "Bnd", "Amb")] == [
+            needed,
+            needed,
+            0,
+            0,
+        ]
+        assert status["NoNewPrivs"] == "1"
+        await sandbox.close()
 
     asyncio.run(body())
 

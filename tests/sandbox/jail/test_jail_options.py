@@ -1,6 +1,7 @@
 """What the settings of the jail give."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -9,7 +10,7 @@ import pytest
 from palaestra.core.errors import SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
-from palaestra.sandbox.jail.launcher import JailLauncher
+from palaestra.sandbox.jail.launcher import END_SECONDS, JailLauncher
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
 
 
@@ -77,3 +78,35 @@ def test_an_interpreter_that_is_not_there_is_told(tier: Literal["namespaces", "l
     launcher = JailLauncher(JailConfig(tier=tier, python="/nowhere/python3"))
     with pytest.raises(SandboxUnavailable, match="/nowhere/python3"):
         asyncio.run(launcher.launch(CellLimits()))
+
+
+def test_orphans_without_end_do_not_keep_the_session_from_ending() -> None:
+    storm = """
+import os
+for _ in range(4):
+    if os.fork() == 0:
+        while True:
+            try:
+                if os.fork() == 0:
+                    if os.fork():
+                        os._exit(0)
+                    os._exit(0)
+                os.waitpid(-1, os.WNOHANG)
+            except OSError:
+                pass
+"""
+    sister = """
+import ctypes, os, signal
+CLONE_PARENT = 0x8000
+number = 56 if os.uname().machine == 'x86_64' else 220
+ctypes.CDLL(None).syscall(number, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+"""
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        assert (await sandbox.run(sister)).value == "-1"
+        assert (await sandbox.run(storm)).status == "ok"
+        started = time.monotonic()
+        await sandbox.close()
+        assert time.monotonic() - started < END_SECONDS
+
+    run_in(JailConfig(processes=True), test, CellLimits(processes=64))

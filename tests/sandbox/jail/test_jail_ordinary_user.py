@@ -98,3 +98,18 @@ def test_a_session_needs_no_rights(tier: str, folder: Path) -> None:
 
 def test_files_and_processes_of_the_user_are_out_of_reach(tier: str, folder: Path) -> None:
     assert said_by_host(folder, tier, ATTEMPTS) == "[] True None untouched"
+
+
+def test_threads_are_bounded(tier: str, folder: Path) -> None:
+    bomb = """
+import threading, time
+started = 0
+try:
+    while started < 200:
+        threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
+        started += 1
+except RuntimeError: pass
+time.sleep(0.5)
+started < 64"""
+    said = said_by_host(folder, tier, bomb)
+    assert said.startswith("True " if tier == "namespaces" else "the process was killed: ")

@@ -17,8 +17,9 @@ from palaestra.sandbox.worker_sandbox import WorkerSandbox
 
 def lack(name):
     call, argument = {"namespaces": ("unshare", None), "landlock": ("landlock_create_ruleset", None),
-                      "seccomp": ("prctl", 22), "scratch": ("mount", None)}[name]
-    refuse = (0x06, 0, 0, 0x00050001)
+                      "seccomp": ("prctl", 22), "scratch": ("mount", None),
+                      "truth about landlock": ("landlock_restrict_self", None)}[name]
+    refuse = (0x06, 0, 0, 0x00050000 if name.startswith("truth") else 0x00050001)
     allow = (0x06, 0, 0, 0x7FFF0000)
     test = [refuse] if argument is None else [(0x20, 0, 0, 16), (0x15, 0, 1, argument), refuse, allow]
     code = [(0x20, 0, 0, 0), (0x15, 0, len(test), number(call)), *test, allow]
@@ -67,6 +68,7 @@ def said(python: str, tier: str, when: str, *lacking: str) -> list[str]:
         ("namespaces", ["scratch"], ["mount"]),
         ("namespaces", ["namespaces"], ["unshare"]),
         ("landlock", ["landlock"], ["landlock_create_ruleset"]),
+        ("landlock", ["truth about landlock"], ["could read a file"]),
     ],
 )
 def test_without_isolation_nothing_runs_and_the_way_out_is_told(

@@ -1,14 +1,16 @@
-"""Entry point of the zygote: `python -I -S <this folder> <descriptor of its socket>`."""
+"""Entry point of the zygote: `python -I -S <this file> <descriptor of its socket>`."""
 
+import gc
 import importlib
 import os
 import sys
 import types
 
 if __name__ == "__main__":
+    gc.disable()  # until everything is imported
     # Empty packages stand in for Palaestra, as for the worker itself (see its own __main__): neither the
     # zygote nor the cells that run in its forks hold anything of the host's.
-    kernel = sys.path.pop(0)
+    kernel = os.path.dirname(os.path.abspath(__file__))
     sandbox = os.path.dirname(os.path.dirname(kernel))
     packages = {
         "palaestra": "",
@@ -27,4 +29,7 @@ if __name__ == "__main__":
         name for name in sys.modules if name in packages or name.startswith("palaestra.sandbox.jail.")
     ]:
         del sys.modules[name]
-    zygote.serve(int(sys.argv[1]), repl.serve)
+    sys.dont_write_bytecode = True
+    descriptor = int(sys.argv[1])
+    sys.argv[:], sys.orig_argv[:] = [""], []  # they name folders of the host's
+    zygote.serve(descriptor, repl.serve)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import signal
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 
 from palaestra.sandbox.jail.kernel.libc import library_call, system_call
 
 NOBODY = 65534
+DAC_OVERRIDE, KILL = 1, 5
+"""Capabilities: to open every file, and to signal every process."""
 
 _CAPABILITIES_VERSION = 0x20080522
 
@@ -32,6 +36,13 @@ def set_dumpable(dumpable: bool) -> None:
     _prctl(set_option, dumpable)
 
 
+def be_the_first_to_die(proc: int | None = None) -> None:
+    """When the machine runs out of memory. `proc` is a descriptor of /proc, where that has no name."""
+    file = os.open(f"{'/proc/' if proc is None else ''}self/oom_score_adj", os.O_WRONLY, dir_fd=proc)
+    os.write(file, b"1000")
+    os.close(file)
+
+
 def die_with_parent() -> None:
     """Be killed when the parent ends. Every change of credentials clears this: call it after the last one."""
     set_death_signal = 1
@@ -45,11 +56,16 @@ def drop_bounding_set() -> None:
         _prctl(drop_from_bounding_set, capability)
 
 
-def drop_capabilities() -> None:
+def drop_capabilities(kept: Iterable[int] = ()) -> None:
+    """Give up all but these, as far as they are there."""
     ambient, clear_all = 47, 4
     _prctl(ambient, clear_all)
     header = struct.pack("=Ii", _CAPABILITIES_VERSION, 0)
-    system_call("capset", header, bytes(24))
+    found = ctypes.create_string_buffer(24)
+    system_call("capget", header, found)
+    _, permitted, *_ = struct.unpack("=6I", found.raw)
+    left = permitted & sum(1 << capability for capability in kept)
+    system_call("capset", header, struct.pack("=6I", left, left, 0, 0, 0, 0))
 
 
 @functools.cache

@@ -65,5 +65,6 @@ def restrict(rules: Iterable[tuple[str, int]]) -> None:
             rule = struct.pack("=Qi", rights & handled, opened)
             system_call("landlock_add_rule", ruleset, beneath, rule, 0)
         os.close(opened)
-    system_call("landlock_restrict_self", ruleset, 0)
+    do_not_log = 1  # what a program tries in good faith would fill the log of the machine
+    system_call("landlock_restrict_self", ruleset, do_not_log if known >= 7 else 0)
     os.close(ruleset)

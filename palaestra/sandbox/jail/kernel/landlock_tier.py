@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+from contextlib import suppress
+from itertools import islice
 
 from palaestra.sandbox.jail.kernel import landlock, readable, resources, seccomp
 from palaestra.sandbox.jail.kernel.credentials import (
+    DAC_OVERRIDE,
+    KILL,
     NOBODY,
+    be_the_first_to_die,
     become,
     die_with_parent,
     drop_bounding_set,
@@ -20,8 +23,7 @@ from palaestra.sandbox.jail.kernel.credentials import (
 from palaestra.sandbox.jail.kernel.tier import INODES, Limits, Settings, Tier
 
 MOST_TASKS = 1 << 15
-MOST_THREADS = 1 << 10
-"""Where sessions share a user: tasks of that user, its other ones too; threads of one session, as watched."""
+"""Of a user that sessions share, its other ones too. The threads of each session are watched."""
 
 
 class LandlockTier(Tier):
@@ -29,7 +31,8 @@ class LandlockTier(Tier):
 
     What Landlock does not restrict is closed by seccomp. The scratch folder is a real one: files in it can
     be made, written and overwritten, but not deleted, so that the supervisor, which looks at it many times a
-    second, sees all that it holds. Paths outside can be asked for (`stat`), though not changed or read.
+    second, sees all that it holds. Paths outside can be asked for (`stat`, `readlink`; of processes too, by
+    /proc), though not changed or read.
     """
 
     seconds_between_watches = 0.05
@@ -57,8 +60,10 @@ class LandlockTier(Tier):
         return os.fork()
 
     def furnish(self, limits: Limits) -> str:
+        be_the_first_to_die()
         set_dumpable(False)
-        self._scratch = tempfile.mkdtemp(prefix="palaestra-", dir=self.settings.temporary)
+        self._scratch = f"{self.settings.scratches}{os.urandom(8).hex()}"
+        os.mkdir(self._scratch, 0o700)
         if os.geteuid() == 0:
             self._user = _owner_for(self._scratch)
         return self._scratch
@@ -81,21 +86,31 @@ class LandlockTier(Tier):
             raise PermissionError(
                 f"user {os.geteuid()} cannot read {error.filename}, as Python must"
             ) from error
-        seccomp.install(seccomp.program(os.getpid(), own_files=False, processes=False))
+        seccomp.install(seccomp.program(os.getpid(), own_world=False, processes=False))
+
+    def give_up_rights(self) -> None:
+        if self._user:
+            drop_bounding_set()
+            drop_capabilities((KILL, DAC_OVERRIDE))  # to end the worker, and to look into its folder
+        no_new_privileges()
 
     def excess(self, worker: int, limits: Limits) -> str:
         with open(f"/proc/{worker}/stat", "rb") as file:
             threads = int(file.read().rpartition(b") ")[2].split()[17])
-        if threads > limits.processes + MOST_THREADS:
+        if threads > limits.processes:
             return f"{threads} threads"
-        files = [entry.stat(follow_symlinks=False) for entry in os.scandir(self._scratch)]
+        with os.scandir(self._scratch) as entries:
+            files = [entry.stat(follow_symlinks=False) for entry in islice(entries, INODES + 1)]
         if len(files) > INODES or sum(file.st_blocks for file in files) * 512 > limits.disk:
             return f"a scratch folder of more than {limits.disk >> 20} MB or {INODES} files"
         return ""
 
     def clean_up(self) -> None:
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            for name in os.listdir(self._scratch):  # of files; a worker cannot make folders
+                with suppress(OSError):
+                    os.unlink(f"{self._scratch}/{name}")
+            os.rmdir(self._scratch)
 
 
 def _owner_for(folder: str) -> int:

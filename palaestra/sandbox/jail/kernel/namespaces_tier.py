@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from palaestra.sandbox.jail.kernel import landlock, mounts, namespaces, readable, resources, seccomp
 from palaestra.sandbox.jail.kernel.credentials import (
+    be_the_first_to_die,
     become,
     die_with_parent,
     drop_bounding_set,
@@ -54,7 +55,7 @@ class NamespacesTier(Tier):
         drop_capabilities()
         no_new_privileges()
         set_dumpable(True)  # its children write their own tables of users
-        self._filter = seccomp.program(WORKER, own_files=True, processes=self.settings.processes)
+        self._filter = seccomp.program(WORKER, own_world=True, processes=self.settings.processes)
 
     def _move_into_new_root(self) -> None:
         programs = readable.PROGRAMS if self.settings.processes else ()
@@ -98,6 +99,7 @@ class NamespacesTier(Tier):
     def furnish(self, limits: Limits) -> str:
         outside = (namespaces.INSIDE, namespaces.INSIDE)  # the zygote's namespace has the same number
         namespaces.map_ids(self._proc, "self", outside, keep_groups=False)
+        be_the_first_to_die(self._proc)
         os.close(self._proc)
         options = f"size={limits.disk},nr_inodes={INODES},mode=0700"
         flags = mounts.NO_SETUID | mounts.NO_DEVICES | mounts.NO_EXECUTION

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from glob import glob
 
 EXTRAS = ("/etc/ld.so.cache", "/usr/share/zoneinfo", "/lib64", "/usr/lib64")
 DEVICES = ("/dev/null", "/dev/urandom")
@@ -47,13 +46,15 @@ def links(paths: Iterable[str]) -> dict[str, str]:
 def packages_within(paths: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The folders of installed packages that lie below these paths, without those that are wanted."""
     names = ("site-packages", "dist-packages")
-    parents = {parent for path in paths for parent in (path, *glob(f"{path}/python*"))}
-    parents.update(standard_library())
-    found = {os.path.realpath(f"{parent}/{name}") for parent in parents for name in names}
+    parents = {*paths, *standard_library()}
+    for path in filter(os.path.isdir, paths):
+        parents.update(f"{path}/{name}" for name in os.listdir(path) if name.startswith("python"))
+    folders = [f"{parent}/{name}" for parent in parents for name in names]
+    found = set(map(os.path.realpath, filter(os.path.isdir, folders)))
     return sorted(
         folder
         for folder in found - {*map(os.path.realpath, wanted)}
-        if os.path.isdir(folder) and any(folder.startswith(f"{path}/") for path in paths)
+        if any(folder.startswith(f"{path}/") for path in paths)
     )
 
 

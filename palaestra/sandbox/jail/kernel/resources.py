@@ -9,6 +9,8 @@ from contextlib import suppress
 from palaestra.sandbox.jail.kernel.libc import library_call
 
 OPEN_FILES = 256
+CORE = 1
+"""Bytes of a core dump. A program of the host's that takes dumps is started at a limit of 0, not at 1."""
 THREAD_STACK = 2 << 20
 """Bytes. The usual 8 MiB for each thread would use up a limited address space."""
 
@@ -27,7 +29,7 @@ def limit_resources(memory: int, processes: int, file_size: int) -> None:
         "NPROC": processes,
         "FSIZE": file_size,
         "NOFILE": OPEN_FILES,
-        "CORE": 0,
+        "CORE": CORE,
         "MEMLOCK": 0,
         "MSGQUEUE": 0,
         "RTPRIO": 0,

@@ -26,6 +26,8 @@ from palaestra.sandbox.jail.kernel.tier import Limits, Tier
 CHANNEL, TROUBLE = 3, 4
 """Descriptors of a worker beside the standard ones; the second until it is locked up."""
 LOCKED = b"locked"
+REAPED_AT_ONCE = 64
+"""Orphans that are taken before the host is listened to again: a worker may make them without end."""
 TRIAL = Limits(memory=1 << 30, processes=8, disk=1 << 20)
 
 
@@ -56,6 +58,7 @@ def supervise(tier: Tier, session: Session, work: Callable[[int], object]) -> No
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
         worker = _start(tier, session, scratch, work)
+        tier.give_up_rights()
         ready = json.dumps({"scratch": scratch, "cloudpickle": tier.cloudpickle})
         socket.send_fds(control, [ready.encode()], [os.pidfd_open(os.getpid())])
         if end := _wait(tier, session, worker, ended):
@@ -66,8 +69,10 @@ def supervise(tier: Tier, session: Session, work: Callable[[int], object]) -> No
         with suppress(OSError):  # the host is gone
             control.send(json.dumps({"error": str(error)}).encode())
     finally:
-        tier.clean_up()
-        os._exit(0)
+        try:
+            tier.clean_up()
+        finally:
+            os._exit(0)
 
 
 def _close_all_but(kept: Iterable[int]) -> None:
@@ -138,7 +143,7 @@ def _prove_locked() -> None:
     """
     attempts: dict[str, Callable[[], object]] = {
         "open a socket": socket.socket,
-        "read a file of the host's": lambda: os.open("/proc/1/environ", os.O_RDONLY),
+        "read a file that its user may read": lambda: os.open("/proc/self/status", os.O_RDONLY),
         "write to the root": lambda: os.mkdir("/jail-is-open"),
         "change its root": lambda: os.chroot("/"),
     }
@@ -154,19 +159,26 @@ def _wait(tier: Tier, session: Session, worker: int, ended: int) -> str:
     poll = select.poll()
     for descriptor in (session.control, session.host, ended):
         poll.register(descriptor, select.POLLIN)
-    seconds = tier.seconds_between_watches
+    most = None if tier.seconds_between_watches is None else tier.seconds_between_watches * 1000
+    timeout: float | None = 0
     while True:
-        happened = [descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)]
+        happened = [descriptor for descriptor, _ in poll.poll(timeout)]
         if session.control in happened or session.host in happened:
             return ""
         if ended in happened:
             os.read(ended, 1 << 12)
-            while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if found.si_pid == worker:
-                    if found.si_code == os.CLD_EXITED:
-                        return f"ended itself with status {found.si_status}"
-                    return f"was killed by {_name(found.si_status)}"
-                os.waitpid(found.si_pid, 0)  # an orphan
+        timeout = most
+        for _ in range(REAPED_AT_ONCE):
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None:
+                break
+            if found.si_pid == worker:
+                if found.si_code == os.CLD_EXITED:
+                    return f"ended itself with status {found.si_status}"
+                return f"was killed by {_name(found.si_status)}"
+            os.waitpid(found.si_pid, 0)  # an orphan
+        else:
+            timeout = 0
         if excess := tier.excess(worker, session.limits):
             return f"was killed: {excess}"
 

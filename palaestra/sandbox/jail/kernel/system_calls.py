@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import platform
+import functools
+import os
 
 NUMBERS: dict[str, tuple[int, int | None]] = {
     "read": (0, 63),
@@ -275,6 +276,11 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 def number(name: str) -> int | None:
     """None where this processor's kernels do not have the call, or the processor is another one."""
-    if platform.machine() not in ARCHITECTURES:
-        return None
-    return NUMBERS[name][list(ARCHITECTURES).index(platform.machine())]
+    column = _column()
+    return None if column is None else NUMBERS[name][column]
+
+
+@functools.cache
+def _column() -> int | None:
+    machine = os.uname().machine
+    return list(ARCHITECTURES).index(machine) if machine in ARCHITECTURES else None

@@ -12,10 +12,10 @@ class Settings(NamedTuple):
     """With the packages that cells may import, beside the standard library."""
     cloudpickle: str
     """The folder of that package."""
-    temporary: str
-    """The folder for temporary folders."""
     processes: bool
     """Whether cells may start processes."""
+    scratches: str = ""
+    """Begins the path of a scratch folder, where it is a real one."""
 
 
 class Limits(NamedTuple):
@@ -61,6 +61,9 @@ class Tier:
     def confine(self, limits: Limits, scratch: str) -> None:
         """Lock the calling process, for good."""
         raise NotImplementedError
+
+    def give_up_rights(self) -> None:
+        """Keep what the supervisor needs from now on, the worker being locked up."""
 
     def excess(self, worker: int, limits: Limits) -> str:
         """Which limit the worker has gone beyond; empty when none."""

@@ -33,9 +33,10 @@ LAST_SECONDS = 10.0
 
 def serve(descriptor: int, work: Callable[[int], object]) -> None:
     """`work` is what a worker does with its channel."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     host = socket.socket(fileno=descriptor)
     hello = json.loads(host.recv(MESSAGE))
-    for number in (signal.SIGINT, signal.SIGPIPE):
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)  # a supervisor reacts to nothing that a worker might send
     os.umask(0o022)
     os.chdir("/")
@@ -49,8 +50,8 @@ def serve(descriptor: int, work: Callable[[int], object]) -> None:
         tier = TIERS[hello["tier"]](Settings(*hello["settings"]))
         tier.enter()
         sys.path.extend(tier.settings.folders)
-        gc.collect()
         gc.freeze()  # a collection in a fork would write to every page, and so copy it
+        gc.enable()
         zygote = _Zygote(host, alive, tier, work)
         zygote.try_out()
     except (OSError, NotLocked) as error:
@@ -84,9 +85,8 @@ class _Zygote:
             descriptors = (theirs.fileno(), channel.fileno(), 1, 1)
             supervisor = self._fork(Session(TRIAL, *descriptors, self._alive), lambda channel: None)
             theirs.close()
+            self._supervisors[os.pidfd_open(supervisor)] = supervisor
             answer = json.loads(ours.recv(MESSAGE) or b"{}")
-            ours.close()
-            os.waitpid(supervisor, 0)
         if "scratch" not in answer:
             raise NotLocked(answer.get("error", "the first process of a session ended without a word"))
 
@@ -94,6 +94,8 @@ class _Zygote:
         poll = select.poll()
         poll.register(self._host, select.POLLIN)
         poll.register(self._alive, select.POLLIN)
+        for ended in self._supervisors:  # that of the trial
+            poll.register(ended, select.POLLIN)
         while True:
             readable = {descriptor for descriptor, _ in poll.poll()}
             for ended in readable & self._supervisors.keys():
@@ -108,8 +110,9 @@ class _Zygote:
                     break
                 if (supervisor := self._begin(message, descriptors)) is not None:
                     poll.register(supervisor, select.POLLIN)
-        for ended in self._supervisors:
+        for ended, supervisor in self._supervisors.items():
             _wait_for(ended, LAST_SECONDS)
+            os.waitpid(supervisor, os.WNOHANG)
 
     def _begin(self, message: bytes, descriptors: list[int]) -> int | None:
         try:
