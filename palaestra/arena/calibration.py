@@ -11,7 +11,7 @@ from pydantic import Field
 
 from palaestra.arena.calibration_report import CalibrationReport, LabelledPair, calibration_report
 from palaestra.arena.judges.base import GroupJudge, Judge
-from palaestra.arena.judges.registry import AnyJudgeConfig, open_judge
+from palaestra.arena.judges.registry import AnyJudgeConfig, check_judge, open_judge
 from palaestra.core.budget import Meter
 from palaestra.core.config import VerbConfig
 from palaestra.core.errors import BudgetExceeded, DataError, ModelError, PalaestraError
@@ -47,7 +47,7 @@ async def calibrate_judge(config: CalibrationConfig, store: RunStore, emit: Sink
     """
     pairs = _load(config)
     _store_inputs(pairs, store, emit)
-    async with open_judge(config.judge, config.seed, store.cache) as judge:
+    async with open_judge(config.judge, config.seed, store) as judge:
         try:
             await calibrate(
                 judge,
@@ -61,6 +61,12 @@ async def calibrate_judge(config: CalibrationConfig, store: RunStore, emit: Sink
         except BudgetExceeded as limit:
             return RunFinished(status="limit", reason=str(limit))
     return RunFinished(status="done")
+
+
+def check_calibration(config: CalibrationConfig) -> None:
+    """See that the work can begin: what is wrong with the settings or the file is raised here, as there."""
+    _load(config)
+    check_judge(config.judge, config.seed)
 
 
 def calibration_of(store: RunStore) -> CalibrationReport:

@@ -66,7 +66,7 @@ async def judge(config: JudgeConfig, store: RunStore, emit: Sink) -> RunFinished
     _store_inputs(prompts, store, emit)
     ranked = {event.group for event in store.events(RankingMade)}
     unranked: list[str] = []
-    async with open_judge(config.judge, config.seed, store.cache) as the_judge:
+    async with open_judge(config.judge, config.seed, store) as the_judge:
         tournament = Tournament(
             the_judge,
             config.tournament,

@@ -18,7 +18,7 @@ from palaestra.core.events import JudgementGiven
 from palaestra.core.record import Record
 from palaestra.core.trajectory import Trajectory
 from palaestra.core.usage import Usage
-from palaestra.core.verdict import NoVerdict, Verdict, Vote
+from palaestra.core.verdict import NoVerdict, Verdict, Vote, Winner
 
 
 class SystemScore(Record):
@@ -58,6 +58,8 @@ class Leaderboard(Record):
     """Those of them in which both orders name the same winner."""
     unmatched: int
     """Prompts with one answer only, which nobody could be compared on."""
+    alerts: int
+    """Verdicts, of all that were given, with a sign that a contestant wrote to the judge."""
     usage: Mapping[str, Usage]
     """By judge, each member of a panel by itself; answers without a verdict included."""
     alpha: float | None
@@ -103,7 +105,7 @@ class _Board:
         self._first, self._second, self._prompt = array("q"), array("q"), array("q")
         self._won = array("d")
         self._missing: Counter[int] = Counter()
-        self._undecided = self._two_way = self._agreeing = 0
+        self._undecided = self._two_way = self._agreeing = self._alerts = 0
         self._usage: dict[str, Usage] = defaultdict(Usage)
         self._votes = _Votes()
         prompts: dict[str, int] = {}
@@ -119,6 +121,7 @@ class _Board:
         for judge, usage in usage_by_judge(event):
             self._usage[judge] += usage
         self._votes.add(judgement.votes)
+        self._alerts += isinstance(judgement, Verdict) and bool(judgement.alerts)
         first, second = self._answers[event.first].system, self._answers[event.second].system
         if first == second:
             return
@@ -148,6 +151,7 @@ class _Board:
             both_orders=self._two_way,
             agreeing=self._agreeing,
             unmatched=self._unmatched(),
+            alerts=self._alerts,
             usage=dict(self._usage),
             alpha=self._votes.alpha(),
         )
@@ -197,33 +201,31 @@ class _Board:
 
 
 class _Votes:
-    """What the members of a panel said, question by question."""
+    """What the members of a panel, known by their place in it, said question by question."""
 
     def __init__(self) -> None:
-        self._judges: dict[str, int] = {}
         self._questions = 0
-        self._judge, self._question, self._winner = array("q"), array("q"), array("d")
+        self._member, self._question, self._winner = array("q"), array("q"), array("d")
 
     def add(self, votes: Sequence[Vote]) -> None:
-        opinions = [vote for vote in votes if vote.winner is not None]
+        opinions = [(member, vote.winner) for member, vote in enumerate(votes) if vote.winner is not None]
         if len(opinions) < 2:
             return
-        for vote in opinions:
-            judge = self._judges.setdefault(vote.judge, len(self._judges))
-            self._judge.append(judge)
+        for member, winner in opinions:
+            self._member.append(member)
             self._question.append(self._questions)
-            self._winner.append(_WINNERS[vote.winner])
+            self._winner.append(_WINNERS[winner])
         self._questions += 1
 
     def alpha(self) -> float | None:
         if not self._questions:
             return None
-        said = np.full((len(self._judges), self._questions), np.nan)
-        said[np.array(self._judge), np.array(self._question)] = self._winner
+        said = np.full((max(self._member) + 1, self._questions), np.nan)
+        said[np.array(self._member), np.array(self._question)] = self._winner
         return float(evalica.alpha(pd.DataFrame(said)).alpha)
 
 
-_WINNERS: Mapping[str | None, float] = {"first": 0.0, "second": 1.0, "tie": 2.0}
+_WINNERS: Mapping[Winner, float] = {"first": 0.0, "second": 1.0, "tie": 2.0}
 
 
 def usage_by_judge(event: JudgementGiven) -> list[tuple[str, Usage]]:

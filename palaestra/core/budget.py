@@ -54,7 +54,7 @@ class Meter:
         self.budget = budget
         self.usage: dict[Role, Usage] = {}
         self.cut_off = ""
-        """Why a meter around this one refused a call, if one did: the end is not this tree's own doing then."""
+        """Why a meter around this one refused a call, if one did: the tree did not end by itself."""
         self._within = within
         self._counts_cached = counts_cached
         self._prefix = prefix

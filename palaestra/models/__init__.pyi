@@ -2,6 +2,7 @@ from .base import Model as Model
 from .base import ScoringModel as ScoringModel
 from .cached import CachedModel as CachedModel
 from .config import ModelConfig as ModelConfig
+from .contrastive import ContrastiveModel as ContrastiveModel
 from .hf import HFModel as HFModel
 from .litellm_model import LiteLLMModel as LiteLLMModel
 from .registry import load_model as load_model
@@ -9,3 +10,4 @@ from .replay import ReplayModel as ReplayModel
 from .scripted import ScriptedModel as ScriptedModel
 from .server import ModelServer as ModelServer
 from .tiny import TinyModel as TinyModel
+from .vllm_model import VLLMModel as VLLMModel

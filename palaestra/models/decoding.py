@@ -83,9 +83,10 @@ def decode(
     max_tokens: int,
     top_p: float = 1.0,
     stop: Sequence[str] = (),
+    processors: Sequence[LogitsProcessor] = (),
 ) -> list[Decoded]:
-    """One completion per row, all decoded together."""
-    ends = _end_tokens(module, tokenizer)
+    """One completion per row, all decoded together; `processors` change the logits that are drawn from."""
+    ends = end_tokens(module, tokenizer)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
     width = max(len(row.prompt) for row in rows)
     ids_NT = torch.tensor([[padding] * (width - len(row.prompt)) + row.prompt for row in rows])
@@ -102,7 +103,7 @@ def decode(
             pad_token_id=padding,
             stop_strings=list(stop) or None,
         ),
-        logits_processor=LogitsProcessorList([sampler]),
+        logits_processor=LogitsProcessorList([*processors, sampler]),
         tokenizer=tokenizer,
     )
     decoded = []
@@ -114,7 +115,8 @@ def decode(
     return decoded
 
 
-def _end_tokens(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def end_tokens(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end a completion."""
     ends = module.generation_config.eos_token_id
     if ends is None:
         ends = tokenizer.eos_token_id

@@ -58,10 +58,6 @@ class HFModel:
         rows: int = ROWS,
         context_window: int | None = None,
     ) -> None:
-        if tokenizer.chat_template is None:
-            raise ConfigError(
-                f"{name} has no chat template; use an instruction-tuned model or add a template"
-            )
         self.name = name
         self.module = module.eval()
         self.module.generation_config = GenerationConfig(
@@ -78,34 +74,13 @@ class HFModel:
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> Self:
-        disable_progress_bar()
-        path = config.name.removeprefix("hf/")
-        is_folder = (
-            path.startswith(("/", "./", "../")) or path.count("/") > 1
-        )  # a hub id has one slash at most
-        if is_folder and not Path(path).is_dir():
-            raise ConfigError(
-                f"{config.name}: there is no folder {path}; give a folder or a hub id after hf/"
-            )
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            module = AutoModelForCausalLM.from_pretrained(path, dtype=config.dtype)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(
-                f"cannot load {config.name}: {reason}; give a folder or a hub id after hf/"
-            ) from error
-        for parameter in module.parameters():
-            # A view into the mapped file may be unaligned, and kernels round differently there: a policy that
-            # was loaded would not give the bits of the one that was saved.
-            parameter.data = parameter.data.clone()
-        module.to(pick_device(config.device))  # type: ignore[arg-type]
+        module, tokenizer = read_model(config)
         return cls(config.name, module, tokenizer, config.concurrency or ROWS, config.context_window)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         refuse_tools(self.name, sampling)
         prompt = self.encode(messages)
-        self._check_window(len(prompt), sampling)
+        check_window(self.name, self.context_window, len(prompt), sampling)
         shared = sampling.model_copy(update={"temperature": 0.0, "seed": None, "sample_index": 0})
         key = shared.model_dump_json()
         with self._joining:
@@ -137,24 +112,13 @@ class HFModel:
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The token ids of a conversation, up to where the model's turn begins."""
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
+        return encode_chat(self.tokenizer, messages)
 
     def save(self, folder: Path) -> None:
         """Write weights and tokenizer in the Hugging Face layout: `hf/<folder>` loads them again."""
         disable_progress_bar()
         self.module.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-
-    def _check_window(self, prompt: int, sampling: Sampling) -> None:
-        wanted = prompt + (sampling.max_tokens or 1)
-        if self.context_window is not None and wanted > self.context_window:
-            raise ContextTooLong(
-                f"{self.name} has a window of {self.context_window} tokens; {prompt} in the prompt and "
-                f"{sampling.max_tokens or 1} to generate do not fit: shorten the prompt or lower max_tokens"
-            )
 
     async def _run(self, key: str, batch: _Batch, sampling: Sampling) -> list[Completion]:
         await asyncio.sleep(0)  # callers started together have all joined after one turn of the event loop
@@ -169,27 +133,22 @@ class HFModel:
             rows = batch.rows
         started = time.monotonic()
         room = (self.context_window or DEFAULT_MAX_TOKENS) - max(len(row.prompt) for row in rows)
-        decoded = decode(
-            self.module,
-            self.tokenizer,
-            rows,
-            max_tokens=sampling.max_tokens or min(room, DEFAULT_MAX_TOKENS),
-            top_p=sampling.top_p,
-            stop=sampling.stop,
-        )
+        decoded = self._draw(rows, sampling.max_tokens or min(room, DEFAULT_MAX_TOKENS), sampling)
         seconds = (time.monotonic() - started) / len(rows)
         return [
             self._completion(row.prompt, made, sampling.stop, seconds)
             for row, made in zip(rows, decoded, strict=True)
         ]
 
+    def _draw(self, rows: Sequence[Row], max_tokens: int, sampling: Sampling) -> list[Decoded]:
+        """One completion for each row, by the settings that the rows share."""
+        return decode(self.module, self.tokenizer, rows, max_tokens, top_p=sampling.top_p, stop=sampling.stop)
+
     def _completion(
         self, prompt: list[int], row: Decoded, stops: Sequence[str], seconds: float
     ) -> Completion:
-        text = self.tokenizer.decode(row.ids, skip_special_tokens=True)
-        cut = min((text.index(stop) for stop in stops if stop in text), default=len(text))
         return Completion(
-            text=text[:cut],
+            text=read_text(self.tokenizer, row.ids, stops),
             finish_reason="stop" if row.stopped else "length",
             usage=Usage(calls=1, tokens_in=len(prompt), tokens_out=len(row.ids), seconds=seconds),
             trace=TokenTrace(
@@ -198,6 +157,79 @@ class HFModel:
                 mask=(*[False] * len(prompt), *[True] * len(row.ids)),
             ),
         )
+
+
+def read_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The weights, on their device, and the tokenizer.
+
+    Raises:
+        ConfigError: there is no such folder or hub id, or it holds no chat model.
+    """
+    path = config.name.removeprefix("hf/")
+    tokenizer = read_tokenizer(path, config.name)
+    try:
+        module = AutoModelForCausalLM.from_pretrained(path, dtype=config.dtype)
+    except (OSError, ValueError) as error:
+        raise _cannot_load(config.name, error) from error
+    for parameter in module.parameters():
+        # A view into the mapped file may be unaligned, and kernels round differently there: a policy that
+        # was loaded would not give the bits of the one that was saved.
+        parameter.data = parameter.data.clone()
+    module.to(pick_device(config.device))  # type: ignore[arg-type]
+    return module, tokenizer
+
+
+def read_tokenizer(path: str, name: str) -> PreTrainedTokenizerBase:
+    """
+    Raises:
+        ConfigError: there is no such folder or hub id, or the tokenizer has no chat template.
+    """
+    disable_progress_bar()
+    backend = name.partition("/")[0]
+    is_folder = path.startswith(("/", "./", "../")) or path.count("/") > 1  # a hub id has one slash at most
+    if is_folder and not Path(path).is_dir():
+        raise ConfigError(f"{name}: there is no folder {path}; give a folder or a hub id after {backend}/")
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise _cannot_load(name, error) from error
+    if tokenizer.chat_template is None:
+        raise ConfigError(f"{name} has no chat template; use an instruction-tuned model or add a template")
+    return tokenizer
+
+
+def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """The token ids of a conversation, up to where the model's turn begins."""
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return ids
+
+
+def read_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], stops: Sequence[str]) -> str:
+    """What was generated, up to the first stop string."""
+    text = str(tokenizer.decode(list(ids), skip_special_tokens=True))
+    return text[: min((text.index(stop) for stop in stops if stop in text), default=len(text))]
+
+
+def check_window(name: str, window: int | None, prompt: int, sampling: Sampling) -> None:
+    """
+    Raises:
+        ContextTooLong: a prompt of so many tokens, and what is to be generated, are more than the window.
+    """
+    answer = sampling.max_tokens or 1
+    if window is not None and prompt + answer > window:
+        raise ContextTooLong(
+            f"{name} has a window of {window} tokens; {prompt} in the prompt and {answer} to generate do not "
+            "fit: shorten the prompt or lower max_tokens"
+        )
+
+
+def _cannot_load(name: str, error: Exception) -> ConfigError:
+    reason = str(error).splitlines()[0]
+    return ConfigError(
+        f"cannot load {name}: {reason}; give a folder or a hub id after {name.partition('/')[0]}/"
+    )
 
 
 def pick_device(wanted: str) -> torch.device:

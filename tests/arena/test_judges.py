@@ -166,6 +166,42 @@ def test_a_list_of_strangers_is_the_pair_and_a_bad_list_fails_all_its_pairs_once
     assert sum(judgement.usage.calls for judgement in judgements) <= 2
 
 
+def test_a_contestant_in_several_groups_is_shown_with_the_group_of_the_pair() -> None:
+    listener = Listener()
+    judge = ListwiseJudge(scripted(listener), ListwiseJudgeConfig(model=MODEL))
+    alone, *others = GROUP[:7]
+    groups = [[alone, *others[turn : turn + 2]] for turn in (0, 2, 4)]
+    for group in groups:
+        judge.meet(TASK, group)
+    for group in groups:
+        ask(judge, list(permutations(group, 2)))
+        judge.leave(TASK, group)
+    assert len(listener.requests) == 2 * len(groups)
+    assert all("contestant C" in request for request in listener.requests)
+
+
+def test_the_first_verdict_that_has_all_its_answers_bears_their_usage() -> None:
+    """So that one that is stored never rests on an answer whose usage would be lost with another."""
+    slow = asyncio.Event()
+
+    class Waiting(ScriptedModel):
+        async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+            if GROUP[2].answer in messages[1].content:
+                await slow.wait()
+            return await super().generate(messages, sampling)
+
+    judge = PointwiseJudge(Waiting("scripted/waiting", competent), PointwiseJudgeConfig(model=MODEL))
+
+    async def calls() -> tuple[int, int]:
+        later = asyncio.create_task(judge.compare(TASK, GROUP[1], GROUP[2]))
+        await asyncio.sleep(0)
+        sooner = await judge.compare(TASK, GROUP[0], GROUP[1])
+        slow.set()
+        return sooner.usage.calls, (await later).usage.calls
+
+    assert asyncio.run(calls()) == (2, 1)
+
+
 def test_a_question_that_failed_is_asked_again_and_only_those_who_waited_failed() -> None:
     class Flaky(ScriptedModel):
         failures = 1
@@ -180,7 +216,7 @@ def test_a_question_that_failed_is_asked_again_and_only_those_who_waited_failed(
     with pytest.raises(ModelUnreachable):
         ask(judge, [(GROUP[0], GROUP[1])])
     [verdict] = ask(judge, [(GROUP[0], GROUP[1])])
-    assert verdict.usage.calls == 1
+    assert verdict.usage.calls == 2  # one of them is of the first time: no verdict bore it then
 
 
 # panel
@@ -242,6 +278,14 @@ def test_a_panel_needs_its_quorum_and_records_who_was_missing() -> None:
     assert alone.scores == (9, 1)
     with pytest.raises(ModelUnreachable):
         refuse(panel(down, down))
+
+
+def test_members_of_a_panel_have_names_of_their_own() -> None:
+    twins = [Member(Fixed("m", says), 1.0) for says in ((9.0, 1.0), (8.0, 2.0), (1.0, 9.0))]
+    judge = PanelJudge([*twins, Member(Fixed("n", (9, 1)), 1.0)])
+    [verdict] = ask(judge, [(GROUP[0], GROUP[1])])
+    assert [vote.judge for vote in verdict.votes] == ["m", "m#2", "m#3", "n"]
+    assert judge.name == "panel(m, m#2, m#3, n)"
 
 
 # simulated annotators

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +17,7 @@ from palaestra.arena.forecast import calls_for, foresee
 from palaestra.arena.judging import JudgeConfig, judge, system_names
 from palaestra.arena.leaderboard import rank_systems
 from palaestra.arena.topologies.registry import TopologyName
+from palaestra.core.chat import Message, Sampling
 from palaestra.core.config import validate
 from palaestra.core.errors import ConfigError, DataError, JudgeError, ModelUnreachable, PalaestraError
 from palaestra.core.events import (
@@ -23,6 +25,7 @@ from palaestra.core.events import (
     JudgementGiven,
     RankingMade,
     RunFinished,
+    Sink,
     TaskLoaded,
     TrajectoryFinished,
 )
@@ -31,7 +34,7 @@ from palaestra.core.usage import total
 from palaestra.datasets.families import family
 from palaestra.datasets.source import AnswerSource
 from palaestra.models.programs.judge import judge as ballot
-from palaestra.models.scripted import ScriptedModel
+from palaestra.models.scripted import Program, ScriptedModel
 from palaestra.models.server import ModelServer
 from palaestra.store.run_store import RunStore
 
@@ -127,6 +130,50 @@ def test_a_limit_on_cost_ends_the_run_and_a_higher_one_lets_it_go_on(
     assert finished.status == "done"
     assert {event.kind for event in written} == {"judgement-given", "ranking-made"}
     assert sum(1 for _ in store.events(JudgementGiven)) == httpx.get(f"{address}/stats").json()["calls"] == 12
+    store.close()
+
+
+def unreadable_at_first(messages: Sequence[Message], sampling: Sampling) -> str:
+    return ballot(messages, sampling) if sampling.temperature else "Hm."
+
+
+@pytest.mark.parametrize("program", [ballot, unreadable_at_first])
+@pytest.mark.parametrize("kind", ["llm", "listwise", "pointwise"])
+def test_every_answer_is_billed_once_wherever_the_run_was_killed(
+    kind: str, program: Program, tmp_path: Path, serve: Serve
+) -> None:
+    """Two of the answers are equal, so that verdicts rest on one answer of the model within a start, too."""
+    plans = {"good": PLANS["good"], "twin": PLANS["good"], "fair": PLANS["fair"]}
+    systems = [
+        write(tmp_path / f"{name}.jsonl", {"id": 0, "prompt": PROMPTS[0], "answer": plan})
+        for name, plan in plans.items()
+    ]
+    address = serve(ModelServer(ScriptedModel("gpt-4o", program)).app())
+    model = {"name": "openai/gpt-4o", "api_base": f"{address}/v1"}
+    config = configured(systems=systems, judge={"kind": kind, "model": model}, concurrency=1)
+    store = RunStore.create(tmp_path / "runs", "judge", config)
+
+    class Killed(Exception):
+        pass
+
+    def write_until(number: int) -> Sink:
+        """Until the judgement of that number, which is lost."""
+        places = count(1)
+
+        def write_or_die(event: Event) -> None:
+            if isinstance(event, JudgementGiven) and next(places) == number:
+                raise Killed
+            store.write(event)
+
+        return write_or_die
+
+    for number in (1, 2, 3):
+        with pytest.raises(Killed):
+            asyncio.run(judge(config, store, write_until(number)))
+    finished, _ = carry_out(store, config)
+    assert finished.status == "done"
+    billed = total(event.judgement.usage for event in store.events(JudgementGiven))
+    assert billed.calls == httpx.get(f"{address}/stats").json()["calls"]
     store.close()
 
 

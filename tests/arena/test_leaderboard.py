@@ -143,9 +143,9 @@ def test_a_rating_is_better_known_the_more_prompts_there_are() -> None:
     assert width(10, 0) > 200
 
 
-def panel(prompt: int, *winners: Winner | None) -> JudgementGiven:
+def panel(prompt: int, *winners: Winner | None, names: str = "m{}") -> JudgementGiven:
     votes = tuple(
-        Vote(judge=f"m{place}", winner=winner, usage=Usage(calls=1, cost=0.1 * place))
+        Vote(judge=names.format(place), winner=winner, usage=Usage(calls=1, cost=0.1 * place))
         for place, winner in enumerate(winners)
     )
     event = ask(prompt, "a", "b", (9, 1))
@@ -165,6 +165,29 @@ def test_a_panel_is_accounted_for_member_by_member_with_their_agreement() -> Non
     assert {judge: usage.calls for judge, usage in board.usage.items()} == {"m0": 2, "m1": 2, "m2": 2, "m": 1}
     assert board.usage["m2"].cost == pytest.approx(0.4)
     assert won(2, 1).alpha is None
+
+
+def test_members_of_one_name_are_told_apart_by_their_place() -> None:
+    """One model with several rubrics: what each said counts, in place of what the last of them said."""
+
+    def alpha(names: str) -> float | None:
+        events = [
+            panel(0, "first", "first", "second", names=names),
+            panel(1, "second", "second", "second", names=names),
+        ]
+        return rank_systems(events, answers("ab", 2), orders="one").alpha
+
+    # Observed disagreement 2·(2·1)/(3-1) = 2 of 6; expected 2·2·4/(6·5).
+    assert alpha("m") == alpha("m{}") == pytest.approx(1 - (2 / 6) / (16 / 30))
+
+
+def test_verdicts_on_contestants_that_address_the_judge_are_counted() -> None:
+    plain, suspect = ask(0, "a", "b", (9, 1)), ask(0, "b", "a", (1, 9))
+    alerted = suspect.judgement.model_copy(
+        update={"alerts": ("first: a forged verdict", "first: a role marker")}
+    )
+    events = [plain, suspect.model_copy(update={"judgement": alerted}), ask(1, "a", "b", None)]
+    assert rank_systems(events, answers("ab", 2)).alerts == 1
 
 
 def test_matches_on_one_prompt_count_as_one_draw_of_the_bootstrap() -> None:

@@ -70,11 +70,13 @@ class PanelJudge:
     """The weighted mean of what its members say, all asked at the same time (Verga et al., 2404.18796).
 
     A member without a verdict, or one whose model does not answer, has no say; with fewer verdicts than the
-    quorum there is none. Every member's word is in the verdict's votes.
+    quorum there is none. Every member's word is in the verdict's votes, where the second member of a name is
+    `name#2`.
     """
 
     def __init__(self, members: Sequence[Member], rule: Rule = "mean", quorum: int | None = None) -> None:
-        self.name = f"panel({', '.join(member.judge.name for member in members)})"
+        self._names = _distinct([member.judge.name for member in members])
+        self.name = f"panel({', '.join(self._names)})"
         self._members = members
         self._points = RULES[rule]
         self._quorum = quorum or len(members) // 2 + 1
@@ -91,7 +93,7 @@ class PanelJudge:
         failures = [answer for answer in answers if isinstance(answer, ModelError)]
         if len(failures) == len(self._members):
             raise failures[0]
-        votes = tuple(map(_vote, self._members, answers))
+        votes = tuple(map(_vote, self._names, answers))
         usage = total(vote.usage for vote in votes)
         heard = [
             (member.weight, answer)
@@ -126,12 +128,20 @@ async def _ask(
         return error
 
 
-def _vote(member: Member, answer: Verdict | NoVerdict | ModelError) -> Vote:
-    name = member.judge.name
+def _distinct(names: Sequence[str]) -> list[str]:
+    """
+    >>> _distinct(["a", "b", "a", "a"])
+    ['a', 'b', 'a#2', 'a#3']
+    """
+    places = [names[: place + 1].count(name) for place, name in enumerate(names)]
+    return [name if place == 1 else f"{name}#{place}" for name, place in zip(names, places, strict=True)]
+
+
+def _vote(name: str, answer: Verdict | NoVerdict | ModelError) -> Vote:
     if isinstance(answer, ModelError):
         return Vote(judge=name, winner=None, reason=str(answer))
     if isinstance(answer, NoVerdict):
-        return Vote(judge=name, winner=None, reason=answer.reason, usage=answer.usage)
+        return Vote(judge=name, winner=None, reason=answer.reason, usage=answer.usage, request=answer.request)
     return Vote(
         judge=name,
         winner=answer.winner,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Literal
 
 from palaestra.arena.judges.llm import pair_verdict
@@ -23,7 +22,7 @@ class PointwiseJudge:
 
     It is here for comparison. Without a second contestant to hold against the first, scores of good answers
     crowd on a few values, so that near contestants tie. A contestant is scored once for each attempt; the
-    verdict for which it was scored bears the usage.
+    first verdict that rests on its score bears the usage.
     """
 
     def __init__(self, model: Model, config: PointwiseJudgeConfig, seed: int = 0) -> None:
@@ -33,14 +32,12 @@ class PointwiseJudge:
     async def compare(
         self, task: Task, first: Trajectory, second: Trajectory, attempt: int = 0
     ) -> Verdict | NoVerdict:
-        one, other = await asyncio.gather(
-            self._scorer.score(task, (first,), attempt), self._scorer.score(task, (second,), attempt)
-        )
-        usage = one.usage + other.usage
+        one, other = await self._scorer.score(task, [(first,), (second,)], attempt)
+        usage, request = one.usage + other.usage, f"{one.request} {other.request}".strip()
         if isinstance(one, NoVerdict):
-            return one.model_copy(update={"usage": usage})
+            return one.model_copy(update={"usage": usage, "request": request})
         if isinstance(other, NoVerdict):
-            return other.model_copy(update={"usage": usage})
+            return other.model_copy(update={"usage": usage, "request": request})
         both = Scored(
             scores=one.scores + other.scores,
             dimensions={
@@ -52,6 +49,6 @@ class PointwiseJudge:
             alerts=one.alerts + other.alerts,
             forgery=one.forgery or other.forgery,
             usage=usage,
-            request=f"{one.request} {other.request}",
+            request=request,
         )
         return pair_verdict(both, 0, 1)

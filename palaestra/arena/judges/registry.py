@@ -10,23 +10,30 @@ from pydantic import BeforeValidator, Field
 
 from palaestra.arena.judges.annotators import AnnotatorPool, AnnotatorPoolConfig
 from palaestra.arena.judges.base import Judge
+from palaestra.arena.judges.billed_once import BilledOnce, billed_requests
 from palaestra.arena.judges.human import HumanJudge, HumanJudgeConfig
 from palaestra.arena.judges.listwise import ListwiseJudge, ListwiseJudgeConfig
 from palaestra.arena.judges.llm import LLMJudge, LLMJudgeConfig
 from palaestra.arena.judges.panel import Member, PanelJudge, PanelJudgeConfig
 from palaestra.arena.judges.pointwise import PointwiseJudge, PointwiseJudgeConfig
-from palaestra.arena.judges.programmatic import ProgrammaticJudge, ProgrammaticJudgeConfig, Utility
+from palaestra.arena.judges.programmatic import (
+    OWN_FAMILY,
+    ProgrammaticJudge,
+    ProgrammaticJudgeConfig,
+    Utility,
+)
 from palaestra.arena.judges.recorded import RecordedJudge, RecordedJudgeConfig
 from palaestra.arena.judges.reference import ReferenceJudge, ReferenceJudgeConfig
 from palaestra.arena.judges.single import from_name
+from palaestra.core.events import JudgementGiven
 from palaestra.core.record import derive_seed
-from palaestra.datasets.families import TaskFamily, family
+from palaestra.datasets.families import family
 from palaestra.datasets.judgements.importer import load_judgements
 from palaestra.models.base import Model
 from palaestra.models.config import ModelConfig
 from palaestra.models.estimate import estimating
 from palaestra.models.registry import load_model
-from palaestra.store.cache import ResponseCache
+from palaestra.store.run_store import RunStore
 
 AnyJudge = (
     LLMJudgeConfig
@@ -44,19 +51,20 @@ AnyJudgeConfig = Annotated[AnyJudge, Field(discriminator="kind"), BeforeValidato
 
 
 @asynccontextmanager
-async def open_judge(
-    config: AnyJudge, seed: int = 0, cache: ResponseCache | None = None
-) -> AsyncIterator[Judge]:
+async def open_judge(config: AnyJudge, seed: int = 0, store: RunStore | None = None) -> AsyncIterator[Judge]:
     """The judge that `config` describes; its models are closed afterwards.
+
+    With the store of a run no answer is paid for twice in it, and none is billed twice.
 
     Raises:
         ConfigError: there is no such model or family, or the rubric cannot be read.
         DataError: the recorded judgements cannot be read.
     """
+    billed = billed_requests(store.events(JudgementGiven)) if store else ()
     async with AsyncExitStack() as models:
 
         def open_model(wanted: ModelConfig) -> Model:
-            model = load_model(wanted, cache)
+            model = BilledOnce(load_model(wanted, store.cache if store else None), billed)
             models.push_async_callback(model.close)
             return model
 
@@ -94,7 +102,7 @@ def _build(config: AnyJudge, seed: int, open_model: Callable[[ModelConfig], Mode
             ]
             return AnnotatorPool(annotators, config.label_noise, seed)
         case ProgrammaticJudgeConfig():
-            name, utility = f"programmatic/{config.family}", _on_the_scale(family(config.family))
+            name, utility = f"programmatic/{config.family}", _utility(config.family)
             return ProgrammaticJudge(name, utility, config.noise, config.position_bias, seed)
         case HumanJudgeConfig():
             return HumanJudge(config)
@@ -102,6 +110,9 @@ def _build(config: AnyJudge, seed: int, open_model: Callable[[ModelConfig], Mode
             return RecordedJudge(f"recorded/{config.path}", load_judgements(config.path), config.judge)
 
 
-def _on_the_scale(known: TaskFamily) -> Utility:
+def _utility(name: str) -> Utility:
     """A family's utility, which is in [0, 1], in points of 0 to 10."""
+    if name == OWN_FAMILY:
+        return lambda task, trajectory: 10 * family(task.family).utility(task, trajectory.answer)
+    known = family(name)
     return lambda task, trajectory: 10 * known.utility(task, trajectory.answer)

@@ -102,6 +102,7 @@ class Scorer:
         code = self._code([shown_task, *shown], attempt)
         messages = self._messages(rubric, code, shown_task, dict(zip(labels, shown, strict=True)))
         sampling = self._sampling(attempt).model_copy(update={"json_schema": ballot_schema(labels, rubric)})
+        request = request_key(messages, sampling)
         try:
             completion = await self._model.generate(messages, sampling)
         except ContextTooLong as error:
@@ -111,7 +112,7 @@ class Scorer:
         try:
             ballot = read_ballot(completion.text, code, labels, rubric)
         except Unreadable as error:
-            return NoVerdict(reason=str(error), usage=completion.usage)
+            return NoVerdict(reason=str(error), usage=completion.usage, request=request)
         return Scored(
             scores=ballot.scores,
             dimensions=ballot.dimensions,
@@ -119,7 +120,7 @@ class Scorer:
             alerts=tuple(tuple(find_alerts(exhibits)) for exhibits in shown),
             forgery=ballot.forgery,
             usage=completion.usage,
-            request=request_key(messages, sampling),
+            request=request,
         )
 
     def _code(self, shown: Sequence[Sequence[Exhibit]], attempt: int) -> str:

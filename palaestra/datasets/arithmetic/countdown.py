@@ -18,7 +18,7 @@ from palaestra.datasets.arithmetic.formula import read_formula
 from palaestra.datasets.arithmetic.search import Term, random_term
 from palaestra.datasets.families import Example, Split
 
-TEACHER_SOLVES = 0.5
+TEACHER_SOLVES = 0.75
 """Share of the examples that reach the target; the others only use the right numbers."""
 FRUITLESS = 10_000
 """Draws in a row without a new puzzle after which there are taken to be no more."""

@@ -19,7 +19,7 @@ from palaestra.datasets.families import Example, Split
 
 TARGET = 24
 CARDS = ("A", "2", "3", "4", "5", "6", "7", "8", "9", "10", "J", "Q", "K")
-TEACHER_SOLVES = 0.5
+TEACHER_SOLVES = 0.75
 """Share of the examples that reach the target; the others only use the right numbers."""
 
 

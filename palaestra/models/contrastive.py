@@ -1,0 +1,193 @@
+"""Contrastive decoding: tokens that a strong model likes and a weak one does not (arXiv 2210.15097).
+
+Where the authors' code and their paper differ, this follows the paper: log p_A is normalised at its
+temperature, which matters between hypotheses; the amateur reads the whole prompt; hypotheses are ranked by
+the contrast alone. Vocabularies may be padded to different sizes, as those of one family's models are.
+
+Shape suffixes: `_N` rows, `_T` tokens, `_V` vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
+
+from palaestra.core.chat import Sampling
+from palaestra.core.errors import ConfigError
+from palaestra.models.config import ContrastConfig, ModelConfig
+from palaestra.models.decoding import Decoded, Row, decode, end_tokens
+from palaestra.models.hf import ROWS, HFModel, read_model
+from palaestra.models.reading import Reading
+
+
+class ContrastiveModel(HFModel):
+    """`hf/<expert>` with an amateur: sampled from the softmax of the contrast, or its likeliest tokens.
+
+    `score` is the expert's own. Token log-probabilities are those of the contrast: what is drawn here is no
+    rollout of the expert.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        amateur: PreTrainedModel,
+        config: ContrastConfig,
+        rows: int = ROWS,
+        context_window: int | None = None,
+    ) -> None:
+        windows = [each.config.max_position_embeddings for each in (module, amateur)]
+        super().__init__(name, module, tokenizer, rows, context_window or min(windows))
+        self._amateur = amateur.eval()
+        self._contrast = config
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> Self:
+        contrast = config.contrast
+        if contrast is None or not (config.name.startswith("hf/") and contrast.amateur.startswith("hf/")):
+            raise ConfigError(
+                f"{config.name} cannot be decoded by contrast; give two models as hf/<folder or hub id>"
+            )
+        module, tokenizer = read_model(config)
+        amateur, other = read_model(config.model_copy(update={"name": contrast.amateur}))
+        if tokenizer.get_vocab() != other.get_vocab():
+            raise ConfigError(
+                f"{config.name} and {contrast.amateur} have different vocabularies; "
+                "choose an amateur of the same family"
+            )
+        return cls(
+            config.name,
+            module,
+            tokenizer,
+            amateur,
+            contrast,
+            config.concurrency or ROWS,
+            config.context_window,
+        )
+
+    def _draw(self, rows: Sequence[Row], max_tokens: int, sampling: Sampling) -> list[Decoded]:
+        with_beams = [self._contrast.beams > 1 and row.temperature == 0 for row in rows]
+        others = [row for row, beams in zip(rows, with_beams, strict=True) if not beams]
+        drawn = iter(self._sample(others, max_tokens, sampling) if others else ())
+        return [
+            beam_search(
+                self.module,
+                self._amateur,
+                self.tokenizer,
+                row.prompt,
+                self._contrast,
+                max_tokens,
+                sampling.stop,
+            )
+            if beams
+            else next(drawn)
+            for row, beams in zip(rows, with_beams, strict=True)
+        ]
+
+    def _sample(self, rows: Sequence[Row], max_tokens: int, sampling: Sampling) -> list[Decoded]:
+        against = Contrast(Reading(self._amateur, [len(row.prompt) for row in rows]), self._contrast)
+        return decode(
+            self.module,
+            self.tokenizer,
+            rows,
+            max_tokens,
+            top_p=sampling.top_p,
+            stop=sampling.stop,
+            processors=[against],
+        )
+
+
+class Contrast(LogitsProcessor):
+    """Turns an expert's logits into the contrast with an amateur that reads along."""
+
+    def __init__(self, amateur: Reading, config: ContrastConfig) -> None:
+        self._amateur = amateur
+        self._config = config
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        amateur_NV = self._amateur.next_logits(input_ids)
+        return contrast(scores, amateur_NV, self._config.plausibility, self._config.amateur_temperature)
+
+
+def contrast(
+    expert_NV: Tensor, amateur_NV: Tensor, plausibility: float, amateur_temperature: float
+) -> Tensor:
+    """From logits: log p_E - log p_A on the tokens that the expert finds plausible, -∞ on the others."""
+    known = min(expert_NV.shape[-1], amateur_NV.shape[-1])
+    expert_NV = expert_NV.float().log_softmax(dim=-1)
+    amateur_NV = (amateur_NV[:, :known].float() / amateur_temperature).log_softmax(dim=-1)
+    plausible_NV = expert_NV >= expert_NV.amax(dim=-1, keepdim=True) + math.log(plausibility)
+    score_NV = torch.full_like(expert_NV, -torch.inf)
+    score_NV[:, :known] = expert_NV[:, :known] - amateur_NV
+    return score_NV.where(plausible_NV, -torch.inf)
+
+
+class _Hypothesis(NamedTuple):
+    total: float
+    """Of the contrast, over its tokens."""
+    ids: list[int]
+    log_probs: list[float]
+    parent: int
+    """The row whose continuation it is."""
+
+    def decoded(self, stopped: bool) -> Decoded:
+        return Decoded(self.ids, self.log_probs, stopped)
+
+
+@torch.inference_mode()
+def beam_search(
+    expert: PreTrainedModel,
+    amateur: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: list[int],
+    config: ContrastConfig,
+    max_tokens: int,
+    stop: Sequence[str] = (),
+) -> Decoded:
+    """The completion of the largest contrast, summed over its tokens, that `config.beams` hypotheses lead to.
+
+    The search ends when so many have come to their end. One that was cut off counts only if none did.
+    """
+    ends = end_tokens(expert, tokenizer)
+    readings = Reading(expert, [len(prompt)]), Reading(amateur, [len(prompt)])
+    live = [_Hypothesis(0.0, [], [], 0)]
+    finished: list[_Hypothesis] = []
+    for _ in range(max_tokens):
+        ids_NT = torch.tensor([prompt + each.ids for each in live], device=expert.device)
+        expert_NV, amateur_NV = (reading.next_logits(ids_NT) for reading in readings)
+        score_NV = contrast(expert_NV, amateur_NV, config.plausibility, config.amateur_temperature)
+        following = _best(live, score_NV, config.beams * (1 + len(ends)))
+        ended = [_ends(each.ids, ends, tokenizer, stop) for each in following]
+        finished += [each for each, over in zip(following, ended, strict=True) if over]
+        live = [each for each, over in zip(following, ended, strict=True) if not over][: config.beams]
+        if len(finished) >= config.beams or not live:
+            break
+        for reading in readings:
+            reading.go_on_with(torch.tensor([each.parent for each in live], device=expert.device))
+    best = max(finished or live, key=lambda each: each.total)
+    return best.decoded(stopped=bool(finished))
+
+
+def _best(live: Sequence[_Hypothesis], score_NV: Tensor, count: int) -> list[_Hypothesis]:
+    """The continuations of the largest totals, largest first."""
+    log_prob_NV = score_NV.log_softmax(dim=-1)
+    total_NV = score_NV + torch.tensor([[each.total] for each in live], device=score_NV.device)
+    best = total_NV.flatten().topk(min(count, int(total_NV.isfinite().sum())))
+    following = []
+    for total, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+        row, token = divmod(place, score_NV.shape[-1])
+        log_prob = log_prob_NV[row, token].item()
+        following.append(_Hypothesis(total, [*live[row].ids, token], [*live[row].log_probs, log_prob], row))
+    return following
+
+
+def _ends(
+    ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: Sequence[str]
+) -> bool:
+    return ids[-1] in ends or any(each in tokenizer.decode(ids) for each in stop)
