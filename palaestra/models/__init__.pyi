@@ -10,4 +10,3 @@ from .replay import ReplayModel as ReplayModel
 from .scripted import ScriptedModel as ScriptedModel
 from .server import ModelServer as ModelServer
 from .tiny import TinyModel as TinyModel
-from .vllm_model import VLLMModel as VLLMModel
