@@ -24,7 +24,7 @@ lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)  ## measure; rewrites benchmarks/results and the tables of docs/benchmarks.md
-	$(BIN)/python -m benchmarks.spine
+	$(BIN)/python -m benchmarks.flow
 	$(BIN)/python -m benchmarks.arena
 
 bench-sandbox: $(INSTALLED)  ## measure the sandbox beside its peers, which it installs into .venv-peers

@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
 def write_tables(measured: Mapping[str, Any]) -> None:
-    replace_section("spine", _sections(measured))
+    replace_section("flow", _sections(measured))
 
 
 def replace_section(name: str, paragraphs: Iterable[str]) -> None:

@@ -32,6 +32,7 @@ try:
     TournamentReward(judge, group_size=3)(**given)
 except ConfigError as error:
     print(json.dumps(str(error)))
+state.destroy_process_group()
 """
 
 

@@ -1,8 +1,8 @@
 """The whole flow: its speed beside plain implementations of the same work, and what training wins.
 
-    python -m benchmarks.spine [--seeds 3]
+    python -m benchmarks.flow [--seeds 3]
 
-Writes benchmarks/results/spine.json and the tables of docs/benchmarks.md. Every ratio is measured in one
+Writes benchmarks/results/flow.json and the tables of docs/benchmarks.md. Every ratio is measured in one
 process, the two sides in turn.
 """
 
@@ -46,7 +46,7 @@ from palaestra.training.samples import Sample
 from palaestra.training.updater import Updater
 
 RECIPE = Path(configs.__file__).with_name("trip-arenarl.yaml")
-RESULTS = Path(__file__).parent / "results" / "spine.json"
+RESULTS = Path(__file__).parent / "results" / "flow.json"
 ROWS = 128
 REPEATS = 9
 
