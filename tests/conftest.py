@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,13 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import uvicorn
 from starlette.applications import Starlette
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """A shell that starts the tests in the background has Ctrl-C ignored in all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 Serve = Callable[[Starlette], str]
 """Starts an application and gives its address, without a path; it runs until the end of the test."""
