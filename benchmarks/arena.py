@@ -1,6 +1,6 @@
 """The arena's engine: wall time against what the judge's calls take at least, overhead, memory, ratings.
 
-    python -m benchmarks.arena [--small]
+    python -m benchmarks.arena [--small] [--only wall overhead memory ratings]
 
 Writes benchmarks/results/arena.json and its tables in docs/benchmarks.md. The judge is a stub whose answers
 take a log-normal time; every verdict is committed to a run store when it arrives. `--small` takes a tenth of
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import evalica
 import numpy as np
@@ -48,6 +48,7 @@ MEAN, SIGMA = 0.2, 0.6
 """Of a call's latency: the mean in seconds, and the standard deviation of its logarithm."""
 SLOTS = 32
 REPEATS = 5
+PARTS = ("wall", "overhead", "memory", "ratings")
 
 
 class StubJudge:
@@ -77,21 +78,24 @@ class StubJudge:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--small", action="store_true", help="a tenth of the work; write nothing")
-    small = options.parse_args().small
-    scale = 10 if small else 1
-    measured = {
-        "machine": {
-            "cpu_count": os.cpu_count(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "wall": [measure_wall(name, groups=64 // min(scale, 4)) for name in get_args(TopologyName)],
-        "overhead": measure_overhead(groups=400 // scale),
-        "memory": measure_memory(matches=100_800 // scale),
-        "ratings": measure_ratings(comparisons=1_000_000 // scale),
+    options.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure these parts again")
+    chosen = options.parse_args()
+    scale = 10 if chosen.small else 1
+    parts: dict[str, Callable[[], Any]] = {
+        "wall": lambda: [measure_wall(name, groups=64 // min(scale, 4)) for name in get_args(TopologyName)],
+        "overhead": lambda: measure_overhead(groups=400 // scale),
+        "memory": lambda: measure_memory(matches=100_800 // scale),
+        "ratings": lambda: measure_ratings(comparisons=1_000_000 // scale),
     }
+    machine = {
+        "cpu_count": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    }
+    known = {} if tuple(chosen.only) == PARTS else json.loads(RESULTS.read_text(encoding="utf-8"))
+    measured = known | {"machine": machine} | {part: parts[part]() for part in chosen.only}
     print(json.dumps(measured, indent=2))
-    if not small:
+    if not chosen.small:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
         write_arena_tables(measured)

@@ -35,8 +35,9 @@ class RunSummary(Record):
 
 
 def find_runs(root: Path) -> list[Path]:
-    """The folders of the runs under `root`, oldest first."""
-    return sorted(file.parent for file in root.glob("*/environment.json") if not file.parent.is_symlink())
+    """The folders of the runs under `root`, oldest first; without `latest`, and what becomes it soon."""
+    folders = (file.parent for file in root.glob("[!.]*/environment.json"))
+    return sorted(folder for folder in folders if not folder.is_symlink())
 
 
 def summarize(store: RunStore) -> RunSummary:
