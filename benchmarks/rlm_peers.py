@@ -1,4 +1,4 @@
-"""One peer at the jobs of `benchmarks/rlm.py`; runs in the peers' own environment and prints JSON.
+"""One peer at the jobs of `benchmarks/recursion.py`; runs in the peers' own environment and prints JSON.
 
 python benchmarks/rlm_peers.py rlms|dspy URL
 """

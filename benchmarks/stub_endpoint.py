@@ -1,4 +1,4 @@
-"""A language model's endpoint that plays the parts of `benchmarks/rlm.py`, for any RLM that speaks to it.
+"""A language model's endpoint that plays the parts of `benchmarks/recursion.py`, for any RLM.
 
     python -m benchmarks.stub_endpoint --latency 0.05
 

@@ -1,10 +1,10 @@
 """The recursive language model beside rlms and dspy: overhead, sub-calls, children, large contexts.
 
-    python -m benchmarks.rlm [--without-peers]
+    python -m benchmarks.recursion [--without-peers]
 
-Writes benchmarks/results/rlm.json and the tables of docs/benchmarks.md. All of them speak to one endpoint on
-this machine, which answers each call after 50 ms (0 ms for the overhead of a run) and counts. The peers run
-in an environment of their own, `.venv-peers-agents`, made at the first time.
+Writes benchmarks/results/recursion.json and the tables of docs/benchmarks.md. All of them speak to one
+endpoint on this machine, which answers each call after 50 ms (0 ms for the overhead of a run) and counts. The
+peers run in an environment of their own, `.venv-peers-agents`, made at the first time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from palaestra.models.registry import load_model
 from palaestra.models.scripted import ScriptedModel
 from palaestra.sandbox.registry import SandboxConfig, sandbox_factory
 
-RESULTS = Path(__file__).parent / "results" / "rlm.json"
+RESULTS = Path(__file__).parent / "results" / "recursion.json"
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".venv-peers-agents"
 LATENCY = 0.05
@@ -190,7 +190,7 @@ def _peak_bytes() -> float:
 
 
 def _in_a_process(tokens: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.rlm", "--context", str(tokens)]
+    command = [sys.executable, "-m", "benchmarks.recursion", "--context", str(tokens)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     return dict(json.loads(done.stdout))
 
