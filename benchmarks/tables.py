@@ -13,14 +13,13 @@ def write_tables(measured: Mapping[str, Any]) -> None:
     replace_section("flow", _sections(measured))
 
 
-def replace_section(name: str, paragraphs: Iterable[str]) -> None:
+def replace_section(name: str, paragraphs: Iterable[str], page: Path = PAGE) -> None:
     """Replace what stands between the markers `name: begin` and `name: end` of the page."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(begin)
+    before, rest = page.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]
     text = "\n\n".join(paragraphs)
-    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def _sections(measured: Mapping[str, Any]) -> Iterable[str]:

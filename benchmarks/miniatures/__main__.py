@@ -1,0 +1,114 @@
+"""Run miniatures, and write what they gave into docs/miniatures.md.
+
+    python -m benchmarks.miniatures [NAME ...] [--seeds N] [--workers N]
+
+Without names all are run. Each seed is a process of its own on one thread. Results are kept in
+benchmarks/results/miniatures, a file for each; the page is written from all that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.miniatures.miniature import Effect, Miniature, effect
+from benchmarks.tables import replace_section, table
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results" / "miniatures"
+PAGE = HERE.parents[1] / "docs" / "miniatures.md"
+
+
+def main() -> None:
+    names = sorted(path.stem for path in HERE.glob("*.py") if "MINIATURE = " in path.read_text("utf-8"))
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--workers", type=int, default=2)
+    chosen = options.parse_args()
+    if unknown := set(chosen.names) - set(names):
+        options.error(f"no miniature is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    for name in chosen.names or names:
+        print(f"{name}: {chosen.seeds} seeds", flush=True)
+        measured = _run(name, chosen.seeds, chosen.workers)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        for each in _effects(miniature(name), measured):
+            interval = f"{each.difference:+.3g} [{each.low:+.3g}, {each.high:+.3g}]"
+            print(f"  {each.comparison.what}: {interval} {each.outcome}", flush=True)
+    replace_section("miniatures", _page(names), PAGE)
+
+
+def miniature(name: str) -> Miniature:
+    found: Miniature = import_module(f"benchmarks.miniatures.{name}").MINIATURE
+    return found
+
+
+def _run(name: str, seeds: int, workers: int) -> dict[str, Any]:
+    started = time.monotonic()
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawned, initializer=_one_thread) as pool:
+        figures = list(pool.map(_measure, [name] * seeds, range(seeds)))
+    return {
+        "platform": platform.platform(),
+        "torch": torch.__version__,
+        "seconds": round(time.monotonic() - started),
+        "figures": [dict(figure) for figure in figures],
+    }
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _measure(name: str, seed: int) -> Mapping[str, float]:
+    return miniature(name).measure(seed)
+
+
+def _effects(of: Miniature, measured: Mapping[str, Any]) -> list[Effect]:
+    return [effect(comparison, measured["figures"]) for comparison in of.comparisons]
+
+
+def _page(names: Iterable[str]) -> Iterable[str]:
+    measured = {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in names
+        if (path := RESULTS / f"{name}.json").exists()
+    }
+    yield table(
+        ("miniature", "quantity", "method", "beside it", "difference, 95 % interval", "expected", "outcome"),
+        [
+            (
+                f"`{name}`",
+                each.comparison.what,
+                f"{each.method:.3g} ({each.comparison.method})",
+                f"{each.beside:.3g} ({each.comparison.beside})",
+                f"{each.difference:+.3g} ({each.low:+.3g} to {each.high:+.3g})",
+                each.comparison.expected,
+                each.outcome,
+            )
+            for name in measured
+            for each in _effects(miniature(name), measured[name])
+        ],
+    )
+    for name, given in measured.items():
+        of = miniature(name)
+        yield f"### {name}"
+        yield f"{of.claim} ({of.source}.)"
+        yield f"{of.setting} {len(given['figures'])} seeds, {given['seconds']} s, torch {given['torch']}."
+        if of.remark:
+            yield of.remark
+
+
+if __name__ == "__main__":
+    main()
