@@ -107,7 +107,8 @@ def _page(names: Iterable[str]) -> Iterable[str]:
         of = miniature(name)
         yield f"### {name}"
         yield f"{of.claim} ({of.source}.)"
-        yield f"{of.setting} {len(given['figures'])} seeds, {given['cpu_seconds']} s of one core, torch {given['torch']}."
+        seeds, seconds = len(given["figures"]), given["cpu_seconds"]
+        yield f"{of.setting} {seeds} seeds, {seconds} s of one core, torch {given['torch']}."
         if of.remark:
             yield of.remark
 
