@@ -18,9 +18,11 @@ from palaestra.cli.options import (
     Display,
     DryRun,
     MaxCost,
+    ModelName,
     Out,
     Overrides,
     Seed,
+    SubModelName,
     as_overrides,
 )
 from palaestra.cli.text import count, dollars, print_table
@@ -88,13 +90,8 @@ def bench(
     tasks: Annotated[
         int | None, typer.Option(help="Of each family, at each length.", show_default=False)
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Such as openai/gpt-5.", show_default=False)
-    ] = None,
-    sub_model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="For the calls that an agent's code makes.", show_default=False),
-    ] = None,
+    model: ModelName = None,
+    sub_model: SubModelName = None,
     max_cost: MaxCost = None,
     seed: Seed = None,
     changes: Overrides = None,

@@ -29,6 +29,18 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="YAML file of settings.", show_default=False),
 ]
+ModelName = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="Such as openai/gpt-5.", show_default=False)
+]
+SubModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--sub-model",
+        metavar="NAME",
+        help="For the calls that an agent's code makes.",
+        show_default=False,
+    ),
+]
 Limit = Annotated[int | None, typer.Option(help="Tasks at most.", show_default=False)]
 MaxCost = Annotated[
     float | None, typer.Option(help="US dollars at most, over the whole run.", show_default=False)

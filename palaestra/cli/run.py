@@ -18,10 +18,12 @@ from palaestra.cli.options import (
     DryRun,
     Limit,
     MaxCost,
+    ModelName,
     Out,
     Overrides,
     Seed,
     Settings,
+    SubModelName,
     as_overrides,
 )
 from palaestra.core.errors import DataError
@@ -67,13 +69,8 @@ def run(
     settings: Settings = None,
     config: ConfigFile = None,
     agent: Annotated[str | None, typer.Option(help="rlm, memory or react.", show_default=False)] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Such as openai/gpt-5.", show_default=False)
-    ] = None,
-    sub_model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="For the calls that the agent's code makes.", show_default=False),
-    ] = None,
+    model: ModelName = None,
+    sub_model: SubModelName = None,
     api_base: Annotated[
         str | None, typer.Option(metavar="URL", help="Where the models are served.", show_default=False)
     ] = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -147,9 +146,7 @@ def compare(reader: Reader, first: Trajectory, second: Trajectory) -> Verdict:
 def test_a_reader_finds_both_contestants_evidence_and_nothing_else(attack: str, make: Make) -> None:
     hostile, honest = make(attack, "h"), answer(HONEST, "o")
     reader = Reader()
-    started = time.process_time()
     forth, back = compare(reader, hostile, honest), compare(reader, honest, hostile)
-    assert time.process_time() - started < 2
     for read, (first, second) in zip(reader.read, [(hostile, honest), (honest, hostile)], strict=True):
         assert list(read) == ["task", "contestant A", "contestant B"]
         assert read["task"] == {"request": TASK.prompt}
