@@ -1,6 +1,6 @@
 """The sandbox: what a session costs on each backend, beside what others run model-written code with.
 
-    python -m benchmarks.sandbox [--quick] [--backends jail docker] [--no-peers]
+    python -m benchmarks.sandbox [--quick] [--backends jail jail-landlock docker unsafe] [--no-peers]
 
 Writes benchmarks/results/sandbox.json and the tables of docs/benchmarks.md. Starts are given as multiples of
 `python -c pass`, which is measured in turn with them. Peers are installed from benchmarks/peers-sandbox.txt
@@ -27,7 +27,9 @@ from benchmarks.sandbox_probes import count_escapes, plant
 from benchmarks.sandbox_tables import write_tables
 from palaestra.core.errors import PalaestraError
 from palaestra.sandbox.base import CellLimits, Sandbox
-from palaestra.sandbox.registry import BACKENDS, SandboxConfig, sandbox_factory
+from palaestra.sandbox.jail.config import JailConfig
+from palaestra.sandbox.registry import SandboxConfig, sandbox_factory
+from tests.attacks.backends import jail_config
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "sandbox.json"
@@ -58,10 +60,12 @@ int(peak)
 """
 """KiB of memory that a worker held at most."""
 COLD = """
-import asyncio, sys, time
-from benchmarks.sandbox import seconds_of, start_and_run
-print(asyncio.run(seconds_of(lambda: start_and_run(sys.argv[1]))))
+import asyncio, sys
+from benchmarks.sandbox import seconds_of_first_statement
+print(asyncio.run(seconds_of_first_statement(sys.argv[1])))
 """
+KINDS = ("jail", "jail-landlock", "docker", "unsafe")
+"""What is measured: the backends, and `jail` with its second tier too."""
 
 
 async def echo(texts: Sequence[str]) -> Sequence[str]:
@@ -73,10 +77,14 @@ async def slow(texts: Sequence[str]) -> Sequence[str]:
     return texts
 
 
-def new_sandbox(backend: str, **limits: float) -> Sandbox:
+def new_sandbox(kind: str, **limits: float) -> Sandbox:
     """A session that is not started, whose budgets do not stand in the way of measuring."""
     config = SandboxConfig.model_validate(
-        {"backend": backend, "limits": {"seconds": 600, "memory_mb": 8192, "calls": 10**7, **limits}}
+        {
+            "backend": kind.partition("-")[0],
+            "jail": jail_config("landlock") if kind == "jail-landlock" else JailConfig(),
+            "limits": {"seconds": 600, "memory_mb": 8192, "calls": 10**7, **limits},
+        }
     )
     return sandbox_factory(config)({"echo": echo, "slow": slow})
 
@@ -104,6 +112,18 @@ async def start_and_run(backend: str) -> None:
     await sandbox.close()
 
 
+async def seconds_of_first_statement(backend: str) -> float:
+    sandbox = new_sandbox(backend)
+
+    async def first_statement() -> None:
+        await sandbox.start()
+        await value(sandbox, "1")
+
+    seconds = await seconds_of(first_statement)
+    await sandbox.close()
+    return seconds
+
+
 async def measure(backend: str, repeats: int, *, large: bool) -> dict[str, Any]:
     sandbox = new_sandbox(backend)
     await sandbox.start()
@@ -123,20 +143,16 @@ async def measure(backend: str, repeats: int, *, large: bool) -> dict[str, Any]:
 
 
 async def measure_start(backend: str, repeats: int) -> dict[str, float]:
-    """To the end of a first statement: `cold` in a process that has not started any session before."""
+    """To the end of a first statement: `cold` in a process that has not started any session before.
+
+    The close that follows is no part of it, nor are the host's own imports.
+    """
     passes, warm, cold = [], [], []
     for _ in range(repeats):
         started = time.perf_counter()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
         passes.append(time.perf_counter() - started)
-        sandbox = new_sandbox(backend)
-
-        async def start(sandbox: Sandbox = sandbox) -> None:
-            await sandbox.start()
-            await value(sandbox, "1")
-
-        warm.append(await seconds_of(start))
-        await sandbox.close()
+        warm.append(await seconds_of_first_statement(backend))
         done = subprocess.run(
             [sys.executable, "-c", COLD, backend], capture_output=True, text=True, check=True, cwd=ROOT
         )
@@ -214,17 +230,21 @@ def private_memory() -> int:
     return total
 
 
-def descendants() -> set[int]:
+def descendants(ancestor: int | None = None) -> set[int]:
+    """The living processes below this one, or below `ancestor`."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
-    found = {os.getpid()}
+        if state not in "ZX":
+            parents[int(status.parent.name)] = int(parent)
+    above = os.getpid() if ancestor is None else ancestor
+    found = {above}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
-    return found - {os.getpid()}
+    return found - {above}
 
 
 async def measure_text(backend: str, line: str, megabytes: int, repeats: int) -> dict[str, Any]:
@@ -297,7 +317,7 @@ def measure_backends(backends: Sequence[str], repeats: int, *, large: bool) -> d
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--quick", action="store_true", help="few repeats, no 400 MB texts, nothing written")
-    options.add_argument("--backends", nargs="+", default=sorted(BACKENDS))
+    options.add_argument("--backends", nargs="+", default=KINDS, choices=KINDS)
     options.add_argument("--no-peers", action="store_true")
     chosen = options.parse_args()
     repeats = 2 if chosen.quick else 20

@@ -36,6 +36,38 @@ def write_tables(measured: Mapping[str, Any]) -> None:
     replace_section("sandbox", sections(measured))
 
 
+def write_stress_table(measured: Mapping[str, Any]) -> None:
+    replace_section("sandbox-stress", [table(("what", measured["backend"]), stress_rows(measured))])
+
+
+def stress_rows(measured: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for name in ("at once", "in sequence"):
+        part = measured[name]
+        left = ", ".join(f"{count:+d} {kind}" for kind, count in part["grown"].items() if kind != "memory_mb")
+        yield (
+            f"{part['sessions']:,} sessions {name}, each started, used and killed",
+            f"{part['seconds']:.1f} s; after it {left}, {part['grown']['memory_mb']:+.1f} MB in the host",
+        )
+    killed, flood, giant = measured["host killed"], measured["flood"], measured["giant"]
+    yield (
+        f"`kill -9` of a host with three busy sessions, until nothing is left (worst of {killed['times']})",
+        f"{killed['worst_ms']:.0f} ms",
+    )
+    yield (
+        "a flood of 100,000 calls: longest time that the event loop did not come to its other work",
+        f"{flood['worst_lag_ms']:.0f} ms",
+    )
+    yield (
+        f"a file of {giant['bytes'] / 1e9:g} GB as the context",
+        f"{giant['seconds']:.1f} s; peak {giant['worker_peak_ratio']:.2f} × its size in the session, "
+        f"{giant['host_peak_mb']:.0f} MB in the host",
+    )
+    yield (
+        f"a regular expression over it, with {giant['matches']:,} matches",
+        f"{giant['seconds_for_a_match_per_line']:.1f} s",
+    )
+
+
 def sections(measured: Mapping[str, Any]) -> Iterable[str]:
     machine = measured["machine"]
     everything = measured["backends"] | measured["peers"]
@@ -77,7 +109,7 @@ def sections(measured: Mapping[str, Any]) -> Iterable[str]:
 def goal(key: str, backend: str, row: Mapping[str, Any], form: str) -> str:
     if row[key] is None:
         return "not measured"
-    text, gate = form.format(row[key]), GATES[key].get(backend)
+    text, gate = form.format(row[key]), GATES[key].get(backend.partition("-")[0])
     if gate is None:
         return text
     good, sign = (row[key] >= gate, "≥") if key == "calls_per_second" else (row[key] <= gate, "≤")

@@ -85,7 +85,7 @@ class Snapshot(Record):
 
 
 class Sandbox(Protocol):
-    """One session. Variables persist from cell to cell; a session does one thing at a time.
+    """One session. Variables persist from cell to cell. It does one thing at a time, and nothing between.
 
     Every method but `interrupt` and `close` raises `SandboxError` while another is under way, or when the
     session was not started or was ended by a timeout, by the code itself, or for breaking the protocol.

@@ -50,6 +50,8 @@ class OutputPipe:
         while taken < PIPE_CAPACITY and (count := self._read()):
             taken += count
         self._excerpt.add(self._decoder.decode(b"", final=True))
+        if self._excerpt.is_empty:
+            return "", False
         excerpt, self._excerpt = self._excerpt, Excerpt(self._limit)
         return excerpt.text(), excerpt.truncated
 

@@ -85,6 +85,11 @@ class UnsafeWorker:
     def cloudpickle(self) -> str:
         return str(cloudpickle_folder())
 
+    def pause(self) -> None:
+        """Not here: a process that stands still does not notice that its host ended."""
+
+    def resume(self) -> None: ...
+
     async def fate(self) -> str:
         # The process is not waited for: its number must stay its own until it is killed.
         for _ in range(50):

@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -30,11 +30,13 @@ LOAD_SECONDS = 600.0
 LISTEN_SECONDS = 0.002
 """Elapsed time of an operation after which its output is read as it comes. Most end before, and what they
 printed is then taken at once; a pipe holds it meanwhile."""
+PAUSE_SECONDS = 0.1
+"""Elapsed time after an operation, at least, after which the session stands still until the next one."""
 MOST_NAMES = 1 << 20
 """Characters of the names and reasons of a snapshot."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Running:
     """A worker that runs, and what is read from it."""
 
@@ -45,14 +47,38 @@ class _Running:
     stderr: OutputPipe
     ending: ExitStack
     """Ends it all when it is closed."""
+    timer: asyncio.TimerHandle | None = None
+    """What comes next unless something else does: during an operation to listen, after it to pause."""
+    is_paused: bool = False
 
-    def listen(self) -> None:
-        self.stdout.listen()
-        self.stderr.listen()
+    def begin(self) -> None:
+        if self.is_paused:
+            self.worker.resume()
+            self.is_paused = False
+        self._next(LISTEN_SECONDS, self._listen)
 
     def rest(self) -> None:
         self.stdout.rest()
         self.stderr.rest()
+        self._next(PAUSE_SECONDS, self._pause)
+
+    def end(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.ending.close()
+
+    def _next(self, seconds: float, act: Callable[[], None]) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = asyncio.get_running_loop().call_later(seconds, act)
+
+    def _listen(self) -> None:
+        self.stdout.listen()
+        self.stderr.listen()
+
+    def _pause(self) -> None:
+        self.worker.pause()
+        self.is_paused = True
 
 
 class WorkerSandbox:
@@ -220,7 +246,7 @@ class WorkerSandbox:
             raise SandboxError("the sandbox is not running; start it first")
         self._busy = True
         running = self._running
-        listening = asyncio.get_running_loop().call_later(LISTEN_SECONDS, running.listen)
+        running.begin()
         try:
             yield running
         except BaseException as error:
@@ -232,15 +258,15 @@ class WorkerSandbox:
                     raise SandboxError("the sandbox was closed while it was busy; start it again") from error
             raise
         finally:
-            listening.cancel()
-            running.rest()
+            if self._running is running:
+                running.rest()
             self._busy = False
 
     def _kill(self) -> None:
         """Have all end. Nothing is awaited, so that nobody can cancel it; `_gone` waits for the rest."""
         running, self._running = self._running, None
         if running is not None:
-            running.ending.close()
+            running.end()
 
     def _end(self, worker: Worker) -> None:
         worker.kill()

@@ -78,7 +78,7 @@ class Target:
             await sandbox.close()
 
     def new(self, functions: Mapping[str, HostFunction] | None = None, **limits: float) -> WorkerSandbox:
-        chosen = CellLimits.model_validate({"seconds": 10, "memory_mb": 512, **limits})
+        chosen = CellLimits.model_validate({"seconds": 60, "memory_mb": 512, **limits})
         return WorkerSandbox(self.launcher, chosen, functions or {})
 
     async def run(self, code: str, **limits: int) -> CellResult:

@@ -9,6 +9,15 @@ import struct
 from palaestra.sandbox.channel import Call, Channel, ChannelClosed, ProtocolError, texts_of
 from palaestra.sandbox.worker.wire import MAX_BODY_FROM_SANDBOX, MAX_HEADER, VERSION, Kind
 
+CELL = "0" * 32
+HEADERS = (
+    "{}",
+    f'{{"cell":"{CELL}","call":0,"function":"echo","lengths":[1]}}',
+    f'{{"cell":"{CELL}","status":"ok","truncated":false,"variables":[{{"name":"x","type":"int","size":1}}]}}',
+    f'{{"cell":"{CELL}"}}',
+)
+"""Of frames that a worker sends."""
+
 
 def decode(data: bytes) -> int:
     """Read frames until there are no more or one is refused; how many were taken.

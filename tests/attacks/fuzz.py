@@ -12,21 +12,33 @@ import atheris
 
 with atheris.instrument_imports(include=["palaestra.sandbox", "tests.attacks.decode"]):
     from palaestra.sandbox.worker.wire import Kind
-    from tests.attacks.decode import as_frames, decode
+    from tests.attacks.decode import HEADERS, as_frames, decode
 
 KINDS = list(Kind)
 
 
 def one_input(data: bytes) -> None:
-    """Odd inputs are a stream of bytes as it comes, even ones headers and bodies of well-formed frames."""
+    """Odd inputs are a stream of bytes as it comes, even ones nearly frames."""
     if len(data) % 2:
         decode(data[1:])
-    else:
-        provider = atheris.FuzzedDataProvider(data)
-        kinds = [KINDS[provider.ConsumeIntInRange(0, len(KINDS) - 1)] for _ in range(3)]
-        decode(
-            as_frames(kinds, [provider.ConsumeBytes(provider.ConsumeIntInRange(0, 300)) for _ in range(6)])
-        )
+        return
+    provider = atheris.FuzzedDataProvider(data)
+    kinds, parts = [], []
+    for _ in range(provider.ConsumeIntInRange(1, 4)):
+        kinds.append(provider.PickValueInList(KINDS))
+        parts += [_nearly(provider.PickValueInList(list(HEADERS)).encode(), provider), _bytes(provider)]
+    decode(as_frames(kinds, parts))
+
+
+def _nearly(header: bytes, provider: atheris.FuzzedDataProvider) -> bytes:
+    """The header with a part of it replaced."""
+    start = provider.ConsumeIntInRange(0, len(header))
+    stop = provider.ConsumeIntInRange(start, len(header))
+    return header[:start] + _bytes(provider) + header[stop:]
+
+
+def _bytes(provider: atheris.FuzzedDataProvider) -> bytes:
+    return bytes(provider.ConsumeBytes(provider.ConsumeIntInRange(0, 100)))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,11 @@ from tests.attacks.backends import launcher
 ADDRESS = "169.254.169.254"
 SIOCSIFADDR, SIOCSIFFLAGS, IFF_UP = 0x8916, 0x8914, 1
 CELL = f"""
-import socket, time
-started = time.monotonic()
+import socket
 try:
-    socket.getaddrinfo("example.invalid", 80)
+    print("found", socket.getaddrinfo("metadata.google.internal", 80))
 except OSError:
-    pass
-print("slow" if time.monotonic() - started > 1 else "")
+    print("refused")
 socket.create_connection(({ADDRESS!r}, 80), timeout=1)
 """
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
-import time
+import textwrap
 from collections.abc import Sequence
-from contextlib import suppress
 
 import pytest
 
 from palaestra.core.errors import ModelError, SandboxError
+from palaestra.sandbox.operation import CALLS_UNDER_WAY
 from palaestra.sandbox.worker.wire import Kind
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
 from tests.attacks import watch
@@ -110,6 +110,10 @@ async def test_forged_frames(target: Target, forged: str) -> bool:
         grown = watch.kibibytes(os.getpid(), "VmRSS") - before
         unharmed = (await neighbour.run("6 * 7")).value == "42"
         gone = watch.eventually(lambda: not watch.is_running(worker))
+        with pytest.raises(SandboxError, match="not running"):
+            await session.run("1")
+        await session.start()
+        assert (await session.run("6 * 7")).value == "42"
         return not ended or not gone or grown > 5_000 or not unharmed or bool(calls)
 
 
@@ -156,35 +160,26 @@ threading.Thread(target=late).start()""")
 
 @attack(51, "floods the host with 100,000 calls", on_unsafe="stopped")
 async def test_call_flood(target: Target) -> bool:
-    most = under_way = 0
+    """Few are under way at once, as many are served as the budget says, and then the session is over."""
+    most = under_way = served = 0
 
     async def echo(texts: Sequence[str]) -> Sequence[str]:
-        nonlocal most, under_way
-        under_way += 1
+        nonlocal most, under_way, served
+        under_way, served = under_way + 1, served + 1
         most = max(most, under_way)
         await asyncio.sleep(0.001)
         under_way -= 1
         return texts
 
-    async def lag() -> float:
-        worst = 0.0
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(0.01)
-            worst = max(worst, time.monotonic() - before - 0.01)
-            if flood.done():
-                return worst
-
-    async with target.session({"echo": echo}) as session:
+    async with target.session({"echo": echo}, calls=5_000) as session:
         before = watch.kibibytes(os.getpid(), "VmRSS")
         data = frame(Kind.CALL, call("7", "[1]"), b"x")
-        code = f"{SPEAK}\nfor _ in range(100): speak({data!r} * 1000)"
-        flood = asyncio.create_task(session.run(code, seconds=1))
-        worst = await lag()
-        with suppress(SandboxError):
-            await flood
+        within = await session.run(f"{SPEAK}\nspeak({data!r} * 3000)")
+        assert within.status == "ok"
+        with pytest.raises(SandboxError, match="calls without end"):
+            await session.run(f"{SPEAK}\nfor _ in range(100): speak({data!r} * 1000)")
         grown = watch.kibibytes(os.getpid(), "VmRSS") - before
-        return most > 2_000 or grown > 50_000 or worst > 0.5
+        return most > CALLS_UNDER_WAY or served > 8_000 or grown > 50_000
 
 
 @attack(51, "calls what it was not offered", on_unsafe="stopped")
@@ -197,26 +192,49 @@ for name in {names}:
     try: answers.append(host.call(name, ["x"]))
     except Exception as error: print(error)
 answers"""
-        return (await session.run(code)).value != "[]"
+        result = await session.run(code)
+        assert result.stdout.count("there is no function") == len(names)
+        return result.value != "[]"
 
 
+DEAF = {
+    "its listener waits for ever": "host._waiting = type('', (), {'pop': lambda *_: time.sleep(999)})()",
+    "its listener never gets the interpreter": "sys.setswitchinterval(1e6)",
+}
+
+
+@pytest.mark.parametrize("way", DEAF)
 @attack(51, "stops reading what the host sends", on_unsafe="stopped")
-async def test_deaf_worker(target: Target) -> bool:
+async def test_deaf_worker(target: Target, way: str) -> bool:
     async def large(texts: Sequence[str]) -> Sequence[str]:
-        return ["x" * (1 << 16) for _ in texts]
+        return ["x" * (1 << 20) for _ in texts]
 
     data = frame(Kind.CALL, call("7", "[1]", function="large"), b"x")
-    code = f"""{SPEAK}
-host._waiting = None  # the listener ends
-deaf = threading.Thread(target=lambda: [speak({data!r}) for _ in range(8000)])
-deaf.start()
-time.sleep(9)"""
     async with target.session({"large": large}) as session:
-        before, started = watch.kibibytes(os.getpid(), "VmRSS"), time.monotonic()
-        with suppress(SandboxError):
-            await session.run(code, seconds=0.5)
-        grown = watch.kibibytes(os.getpid(), "VmRSS") - before
-        return time.monotonic() - started > 4 or grown > 200_000
+        before = watch.kibibytes(os.getpid(), "VmRSS")
+        try:
+            async with asyncio.timeout(watch.HANG_SECONDS):
+                ended = await session.run(f"{SPEAK}\n{DEAF[way]}\nwhile True: speak({data!r})", seconds=0.5)
+        except TimeoutError:
+            return True
+        assert ended.status in ("interrupted", "timeout")
+        return watch.kibibytes(os.getpid(), "VmRSS") - before > 300_000
+
+
+@attack("48, 54", "sends the host a snapshot without end", on_unsafe="stopped")
+async def test_endless_snapshot(target: Target) -> bool:
+    piece = frame(Kind.DATA, f'{{"cell": "{OWN}"}}', bytes(1 << 20))
+    async with target.session(snapshot_mb=1) as session:
+        await session.run(f"""
+class Flood:
+    def __reduce__(self):
+{textwrap.indent(SPEAK, "        ")}
+        while True: speak({piece!r})
+flood = Flood()""")
+        before = watch.kibibytes(os.getpid(), "VmRSS")
+        with pytest.raises(SandboxError, match="more data than it may"):
+            await session.snapshot()
+        return watch.kibibytes(os.getpid(), "VmRSS") - before > 100_000
 
 
 @attack(51, "sends descriptors along until the host has none left", on_unsafe="stopped")

@@ -6,15 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from palaestra.sandbox.worker.wire import Kind
-from tests.attacks.decode import as_frames, decode
-
-CELL = "0" * 32
-HEADERS = (
-    "{}",
-    f'{{"cell":"{CELL}","call":0,"function":"echo","lengths":[1]}}',
-    f'{{"cell":"{CELL}","status":"ok","truncated":false,"variables":[{{"name":"x","type":"int","size":1}}]}}',
-    f'{{"cell":"{CELL}"}}',
-)
+from tests.attacks.decode import HEADERS, as_frames, decode
 
 mutations = st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=4))
 

@@ -5,12 +5,12 @@ import contextlib
 import json
 import os
 import socket
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from palaestra.sandbox.channel import (
     WAITING_BYTES,
@@ -24,6 +24,7 @@ from palaestra.sandbox.channel import (
     texts_of,
 )
 from palaestra.sandbox.worker.wire import MAX_HEADER, PREFIX, Kind, WireError, pack
+from tests.attacks.watch import HANG_SECONDS
 
 CELL = "0" * 32
 
@@ -78,7 +79,7 @@ async def read_all(data: bytes, cuts: list[int]) -> list[object]:
     feeding = asyncio.create_task(feed())
     received: list[object] = []
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             while True:
                 header, body = await channel.receive()
                 received.append(header)
@@ -155,15 +156,16 @@ def test_frames_beyond_what_may_wait_arrive_in_order() -> None:
     assert isinstance(end, ChannelClosed)
 
 
-def test_a_hostile_header_costs_little_time() -> None:
-    """In processor time, of which others on the machine take none."""
+def test_a_hostile_header_is_given_up_at_its_first_error() -> None:
+    """To collect and to tell tens of thousands of them would hold the host up."""
     variable = b'{"name":"a","type":"int","size":1,"changed":true}'
     done = b'{"cell":"","status":"ok","truncated":false,"variables":[%s]}'
     for variables in (b",".join([b"{}"] * 20_000), b",".join([variable] * 1_200), b"1," * 30_000 + b"1"):
-        started = time.process_time()
         (end,) = asyncio.run(read_all(frame(Kind.DONE, done % variables, b""), []))
         assert isinstance(end, ProtocolError)
-        assert time.process_time() - started < 0.05
+        with pytest.raises(ValidationError) as caught:
+            Done.model_validate_json(done % variables, strict=True)
+        assert caught.value.error_count() <= 3
     (good, _) = asyncio.run(read_all(frame(Kind.DONE, done % b",".join([variable] * 100), b""), []))
     assert isinstance(good, Done)
 

@@ -1,6 +1,5 @@
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -46,16 +45,23 @@ def test_host_functions_are_served_at_once_in_order_and_outside_the_clock(in_san
         threads = "from concurrent.futures import ThreadPoolExecutor as T\n"
         assert await value(sandbox, threads + "list(T(8).map(slow, 'abcdefgh'))") == str(list("ABCDEFGH"))
         assert slow.most == 8
-        result = await sandbox.run("slow('x'); slow('y')\nwhile True: pass", seconds=0.5)
-        assert result.status == "interrupted"
-        assert 1.2 < result.seconds < 2
+        outside = await sandbox.run("[slow('x') for _ in range(6)]; 'done'", seconds=2)  # of 2.4
+        assert outside.value == "'done'"
+        assert (await sandbox.run("slow('x')\nwhile True: pass", seconds=0.5)).status == "interrupted"
 
     in_sandbox(test, functions={"slow": slow})
 
 
 def test_a_thousand_calls_under_way_are_all_answered_with_their_own_errors(in_sandbox: InSandbox) -> None:
+    under_way = 0
+    all_there = asyncio.Event()
+
     async def picky(texts: Sequence[str]) -> Sequence[str]:
-        await asyncio.sleep(0.05)
+        nonlocal under_way
+        under_way += 1
+        if under_way == 1000:
+            all_there.set()
+        await all_there.wait()
         if int(texts[0]) % 10 == 0:
             raise SandboxError(f"not {texts[0]}")
         return texts
@@ -72,9 +78,7 @@ right, wrong
 """
 
     async def test(sandbox: WorkerSandbox) -> None:
-        started = time.monotonic()
         assert await value(sandbox, code) == "(900, 100)"
-        assert time.monotonic() - started < 1.5
 
     in_sandbox(test, functions={"picky": picky})
 
@@ -167,10 +171,9 @@ def test_the_time_that_functions_take_is_bounded_too(in_sandbox: InSandbox) -> N
     async def test(sandbox: WorkerSandbox) -> None:
         result = await sandbox.run("slow('x')")
         assert result.status == "interrupted"
-        assert result.seconds < 1
         assert await value(sandbox, "1 + 1") == "2"
         waiting = "import threading\nthreading.Thread(target=slow, args=('x',)).start()\nwhile True: pass"
-        assert (await sandbox.run(waiting)).seconds < 1
+        assert (await sandbox.run(waiting)).status == "interrupted"
 
     in_sandbox(test, CellLimits(seconds=0.2, total_seconds=0.5), {"slow": slow})
 

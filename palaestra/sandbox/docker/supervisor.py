@@ -18,6 +18,7 @@ import threading
 from pathlib import Path
 
 from palaestra.sandbox.jail.kernel import credentials, landlock, resources, seccomp
+from palaestra.sandbox.jail.kernel.tier import obey
 from palaestra.sandbox.worker import repl
 
 SOCKET = "/run/palaestra.sock"
@@ -53,7 +54,7 @@ def main() -> None:
     credentials.set_dumpable(
         False
     )  # its memory and /proc entries are closed to the worker, which has its user
-    threading.Thread(target=_end_with_host, args=(control,), daemon=True).start()
+    threading.Thread(target=_obey, args=(control, worker), daemon=True).start()
     control.sendall(STARTED)
     while True:
         ended, status = os.wait()  # of orphans too
@@ -108,8 +109,10 @@ def _confine(processes: bool) -> None:
     seccomp.install(seccomp.program(os.getpid(), own_world=True, processes=processes))
 
 
-def _end_with_host(control: socket.socket) -> None:
-    control.recv(1)
+def _obey(control: socket.socket, worker: int) -> None:
+    """Until the host closes the connection, or ends."""
+    while obey(control.fileno(), worker):
+        pass
     os._exit(1)
 
 

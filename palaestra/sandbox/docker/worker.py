@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from socket import SHUT_RDWR, socket
 from typing import BinaryIO
@@ -13,6 +14,7 @@ import docker
 
 from palaestra.sandbox.docker import supervisor
 from palaestra.sandbox.docker.leftovers import remove
+from palaestra.sandbox.jail.kernel.tier import PAUSE, RESUME
 from palaestra.sandbox.launcher import signal_name
 
 FATE_SECONDS = 0.5
@@ -31,6 +33,16 @@ class DockerWorker:
     stderr: BinaryIO
     scratch: str = supervisor.SCRATCH
     cloudpickle: str = supervisor.CLOUDPICKLE
+
+    def pause(self) -> None:
+        self._tell(PAUSE)
+
+    def resume(self) -> None:
+        self._tell(RESUME)
+
+    def _tell(self, word: bytes) -> None:
+        with suppress(OSError):  # the container ended
+            self.control.send(word)
 
     async def fate(self) -> str:
         try:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from palaestra.core.errors import SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
-from palaestra.sandbox.jail.kernel.tier import Limits, Settings
+from palaestra.sandbox.jail.kernel.tier import PAUSE, RESUME, Limits, Settings
 from palaestra.sandbox.jail.zygote import MESSAGE, CannotIsolate, Zygote
 from palaestra.sandbox.launcher import cloudpickle_folder
 
@@ -67,10 +67,38 @@ class JailLauncher:
 
     async def _launch(self, limits: CellLimits) -> JailWorker | None:
         """None when the zygote ended meanwhile."""
-        zygote = _ZYGOTES.get(self._config)
-        if zygote is None or not zygote.is_running():
-            zygote = await asyncio.to_thread(_zygote, self._config)
+        zygote = _CHOSEN.get(self._config)
+        if zygote is None:
+            return await self._launch_first(limits)
+        if not zygote.is_running():
+            await asyncio.to_thread(zygote.start)
         return await _begin(zygote, limits)
+
+    async def _launch_first(self, limits: CellLimits) -> JailWorker | None:
+        """Choose the tier by starting a session in it, once for this process: when the machine gives less
+        later, there are no sessions, instead of weaker ones.
+
+        None also when nothing but the limits is in the way, which the next attempt then tells.
+        """
+        failures = []
+        for tier in TIERS if self._config.tier == "auto" else (self._config.tier,):
+            try:
+                zygote = await asyncio.to_thread(_zygote, self._config, tier)
+                try:
+                    worker = await _begin(zygote, limits)
+                except CannotIsolate:
+                    await asyncio.to_thread(zygote.try_out)
+                    worker = None
+                    _CHOSEN.setdefault(self._config, zygote)
+            except CannotIsolate as error:
+                if self._config in _CHOSEN:  # by another session meanwhile
+                    raise
+                failures.append(f"tier {tier}: {error}")
+                continue
+            if worker is not None and _CHOSEN.setdefault(self._config, zygote) is zygote:
+                logger.info("sandbox: tier %s of the jail%s", tier, "".join(f" ({f})" for f in failures))
+            return worker
+        raise CannotIsolate("; ".join(failures))
 
 
 @dataclass(frozen=True)
@@ -85,6 +113,16 @@ class JailWorker:
     stdout: BinaryIO
     stderr: BinaryIO
     socket: socket
+
+    def pause(self) -> None:
+        self._tell(PAUSE)
+
+    def resume(self) -> None:
+        self._tell(RESUME)
+
+    def _tell(self, word: bytes) -> None:
+        with suppress(OSError):  # the supervisor ended
+            self.control.send(word)
 
     async def fate(self) -> str:
         try:
@@ -115,33 +153,24 @@ def _has_ended(process: int, seconds: float) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
-_STARTING = threading.Lock()
-_ZYGOTES: dict[JailConfig, Zygote] = {}
+_MAKING = threading.Lock()
+_ZYGOTES: dict[tuple[JailConfig, str], Zygote] = {}
+_CHOSEN: dict[JailConfig, Zygote] = {}
+"""Of those the one that has started a session."""
 
 
-def _zygote(config: JailConfig) -> Zygote:
-    """The one of this process for such sessions. Its tier is chosen once: when the machine gives less later,
-    there are no sessions, instead of weaker ones.
+def _zygote(config: JailConfig, tier: str) -> Zygote:
+    """The one of this process for such sessions, started.
 
     Raises:
         CannotIsolate
     """
-    with _STARTING:
-        if config in _ZYGOTES:
-            _ZYGOTES[config].start()
-            return _ZYGOTES[config]
-        failures = []
-        for tier in TIERS if config.tier == "auto" else (config.tier,):
-            zygote = new_zygote(config, tier)
-            try:
-                zygote.start()
-            except CannotIsolate as error:
-                failures.append(f"tier {tier}: {error}")
-            else:
-                logger.info("sandbox: tier %s of the jail%s", tier, "".join(f" ({f})" for f in failures))
-                _ZYGOTES[config] = zygote
-                return zygote
-    raise CannotIsolate("; ".join(failures))
+    with _MAKING:
+        if (config, tier) not in _ZYGOTES:
+            _ZYGOTES[config, tier] = new_zygote(config, tier)
+        zygote = _ZYGOTES[config, tier]
+    zygote.start()
+    return zygote
 
 
 def new_zygote(config: JailConfig, tier: str) -> Zygote:

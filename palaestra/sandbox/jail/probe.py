@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import closing
 from pathlib import Path
 
 from palaestra.core.record import Record
@@ -33,12 +34,13 @@ def probe(config: JailConfig) -> Probe:
     for tier in TIERS:
         try:
             zygote = new_zygote(config, tier)
-            zygote.start()
+            with closing(zygote):
+                zygote.start()
+                zygote.try_out()
         except CannotIsolate as error:
             tiers[tier] = str(error)
         else:
             tiers[tier] = ""
-            zygote.close()
     return Probe(tiers=tiers, kernel={"release": platform.release(), "landlock": _landlock(), **_settings()})
 
 

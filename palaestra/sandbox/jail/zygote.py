@@ -24,10 +24,14 @@ KERNEL = Path(__file__).parent / "kernel" / "__main__.py"
 SCRATCHES = "palaestra-jail-"
 """Begins the names of scratch folders that are real ones."""
 MESSAGE = 1 << 16
+FIRST_ENDED = "its first process ended without a word"
 START_SECONDS = 30.0
 """Elapsed time that a zygote may take until it is ready; it takes a tenth of a second."""
 SEND_SECONDS = 10.0
 """Elapsed time that descriptors may wait because too many of the user's are under way."""
+
+
+TRIAL = Limits(memory=1 << 30, processes=8, disk=1 << 20)
 
 
 class CannotIsolate(Exception):
@@ -86,6 +90,26 @@ class Zygote:
             else:
                 return
 
+    def try_out(self) -> None:
+        """Start a whole session that does nothing, on which whatever is missing is missed.
+
+        Raises:
+            CannotIsolate: and the process has ended.
+        """
+        control, its_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel, its_channel = socket.socketpair()
+        with control, its_control, channel, its_channel, open(os.devnull, "wb") as nowhere:
+            self.fork(TRIAL, [end.fileno() for end in (its_control, its_channel, nowhere, nowhere)])
+            its_control.close()
+            control.settimeout(START_SECONDS)
+            try:
+                answer = json.loads(control.recv(MESSAGE) or b"{}")
+            except OSError as error:
+                raise CannotIsolate(f"a first session does not answer ({error.strerror})") from error
+        if "scratch" not in answer:
+            self.close()
+            raise CannotIsolate(answer.get("error", FIRST_ENDED))
+
     def close(self) -> None:
         """End the process, and all of its sessions with it."""
         if self._process is not None:
@@ -122,7 +146,11 @@ class Zygote:
             answer = ours.recv(MESSAGE)
         except OSError as error:
             answer = json.dumps({"error": f"its first process does not answer ({error.strerror})"}).encode()
-        problem = "its first process ended" if not answer else json.loads(answer).get("error", "")
+        problem = (
+            "the process that sessions are forked from ended"
+            if not answer
+            else json.loads(answer).get("error", "")
+        )
         assert popen.stderr is not None
         if not problem:
             popen.stderr.close()

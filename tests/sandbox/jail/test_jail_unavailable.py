@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.attacks.watch import HANG_SECONDS
+
 HOST = """
 import asyncio, os, signal, struct, sys
 from palaestra.core.errors import SandboxUnavailable
@@ -26,8 +28,8 @@ def lack(name):
     credentials.no_new_privileges()
     seccomp.install(b"".join(struct.pack("=HBBI", *step) for step in code))
 
-async def attempt(launcher):
-    sandbox = WorkerSandbox(launcher, CellLimits(), {})
+async def attempt(launcher, limits=CellLimits()):
+    sandbox = WorkerSandbox(launcher, limits, {})
     try:
         await sandbox.start()
         print((await sandbox.run("'code ran'")).value, sandbox._running.worker.tier)
@@ -36,6 +38,8 @@ async def attempt(launcher):
         print(error)
 
 launcher = JailLauncher(JailConfig(tier=sys.argv[1], python=sys.argv[2]))
+if sys.argv[3] == "after one that asks for too much":
+    asyncio.run(attempt(launcher, CellLimits(disk_mb=1 << 43)))
 if sys.argv[3] == "later":
     asyncio.run(attempt(launcher))
     zygotes = [int(name) for name in open(f"/proc/self/task/{os.getpid()}/children").read().split()]
@@ -50,7 +54,10 @@ asyncio.run(attempt(launcher))
 
 def said(python: str, tier: str, when: str, *lacking: str) -> list[str]:
     host = subprocess.run(
-        [sys.executable, "-c", HOST, tier, python, when, *lacking], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", HOST, tier, python, when, *lacking],
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
     )
     assert host.returncode == 0, host.stderr
     return host.stdout.splitlines()
@@ -89,3 +96,9 @@ def test_a_machine_that_gives_less_later_gets_no_weaker_sessions(python: str) ->
     first, second = said(python, "auto", "later", "namespaces")
     assert first == "'code ran' namespaces"
     assert second.startswith("no session can be isolated: ")
+
+
+def test_limits_that_cannot_be_set_do_not_lead_to_a_weaker_tier(python: str) -> None:
+    first, second = said(python, "auto", "after one that asks for too much")
+    assert first.startswith("no session can be isolated: the worker ended before it was locked up")
+    assert second == "'code ran' namespaces"

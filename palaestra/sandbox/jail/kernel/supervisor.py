@@ -2,8 +2,8 @@
 
 In the tier `namespaces` it is the first process of its process namespace, so that the kernel kills every
 other one when it ends; a worker can neither kill it nor stop it. Its connection to the host carries one
-message when the worker is locked up, or could not be, and one when the worker ended. When the host closes
-the connection, or ends, the supervisor kills the worker and ends.
+message when the worker is locked up, or could not be, and one when the worker ended. Between cells the
+host has it stop the worker. When the host closes the connection, or ends, it kills the worker and ends.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from typing import NamedTuple, NoReturn
 from palaestra.sandbox.jail.kernel.credentials import die_with_parent
 from palaestra.sandbox.jail.kernel.libc import system_call
 from palaestra.sandbox.jail.kernel.readable import standard_library
-from palaestra.sandbox.jail.kernel.tier import Limits, Tier
+from palaestra.sandbox.jail.kernel.tier import Limits, Tier, obey
 
 CHANNEL, TROUBLE = 3, 4
 """Descriptors of a worker beside the standard ones; the second until it is locked up."""
 LOCKED = b"locked"
 REAPED_AT_ONCE = 64
 """Orphans that are taken before the host is listened to again: a worker may make them without end."""
-TRIAL = Limits(memory=1 << 30, processes=8, disk=1 << 20)
 
 
 class NotLocked(Exception):
@@ -163,7 +162,7 @@ def _wait(tier: Tier, session: Session, worker: int, ended: int) -> str:
     timeout: float | None = 0
     while True:
         happened = [descriptor for descriptor, _ in poll.poll(timeout)]
-        if session.control in happened or session.host in happened:
+        if session.host in happened or (session.control in happened and not obey(session.control, worker)):
             return ""
         if ended in happened:
             os.read(ended, 1 << 12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import NamedTuple
 
 
@@ -29,8 +31,24 @@ class Limits(NamedTuple):
     """Bytes in the scratch folder."""
 
 
+PAUSE, RESUME = b"p", b"r"
+"""What the host may say to the first process of a session."""
 INODES = 4096
 """Files and folders in the scratch folder."""
+
+
+def obey(host: int, worker: int) -> bool:
+    """Take one word of the host: have all of the session but this process stop or go on. False at its end.
+
+    Nobody can resist. This process is the first of its namespace, or the worker is alone.
+    """
+    try:
+        word = os.read(host, 1)
+    except ConnectionError:
+        return False
+    if word:
+        os.kill(-1 if os.getpid() == 1 else worker, {PAUSE: signal.SIGSTOP, RESUME: signal.SIGCONT}[word])
+    return bool(word)
 
 
 class Tier:

@@ -21,7 +21,7 @@ from palaestra.sandbox.jail.kernel import resources
 from palaestra.sandbox.jail.kernel.credentials import leave_keyring
 from palaestra.sandbox.jail.kernel.landlock_tier import LandlockTier
 from palaestra.sandbox.jail.kernel.namespaces_tier import NamespacesTier
-from palaestra.sandbox.jail.kernel.supervisor import TRIAL, NotLocked, Session, supervise
+from palaestra.sandbox.jail.kernel.supervisor import Session, supervise
 from palaestra.sandbox.jail.kernel.tier import Limits, Settings, Tier
 
 TIERS: dict[str, type[Tier]] = {"namespaces": NamespacesTier, "landlock": LandlockTier}
@@ -52,14 +52,12 @@ def serve(descriptor: int, work: Callable[[int], object]) -> None:
         sys.path.extend(tier.settings.folders)
         gc.freeze()  # a collection in a fork would write to every page, and so copy it
         gc.enable()
-        zygote = _Zygote(host, alive, tier, work)
-        zygote.try_out()
-    except (OSError, NotLocked) as error:
+    except OSError as error:
         host.send(json.dumps({"error": str(error)}).encode())
         return
     os.dup2(1, 2)  # what went wrong until here was the host's to read
     host.send(b"{}")
-    zygote.fork_on_request()
+    _Zygote(host, alive, tier, work).fork_on_request()
     os._exit(0)
 
 
@@ -73,29 +71,10 @@ class _Zygote:
         self._supervisors: dict[int, int] = {}
         """By a descriptor that is readable when they ended."""
 
-    def try_out(self) -> None:
-        """A whole session that does nothing, and everything that can be missing has been there.
-
-        Raises:
-            NotLocked
-        """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        channel, unused = socket.socketpair()
-        with ours, theirs, channel, unused:
-            descriptors = (theirs.fileno(), channel.fileno(), 1, 1)
-            supervisor = self._fork(Session(TRIAL, *descriptors, self._alive), lambda channel: None)
-            theirs.close()
-            self._supervisors[os.pidfd_open(supervisor)] = supervisor
-            answer = json.loads(ours.recv(MESSAGE) or b"{}")
-        if "scratch" not in answer:
-            raise NotLocked(answer.get("error", "the first process of a session ended without a word"))
-
     def fork_on_request(self) -> None:
         poll = select.poll()
         poll.register(self._host, select.POLLIN)
         poll.register(self._alive, select.POLLIN)
-        for ended in self._supervisors:  # that of the trial
-            poll.register(ended, select.POLLIN)
         while True:
             readable = {descriptor for descriptor, _ in poll.poll()}
             for ended in readable & self._supervisors.keys():
