@@ -81,11 +81,13 @@ class AgentModel:
 
 
 def task_of(messages: Sequence[Message]) -> Task:
-    """The last message is the request, with the system's instructions; what was said before is context."""
+    """The last message is the request, with the system's instructions; what was said before is context: a
+    single message as the text that it is, more of them as a list."""
     instructions = "\n\n".join(message.content for message in messages[:-1] if message.role == "system")
     *earlier, request = [each for each in messages[:-1] if each.role != "system"] + list(messages[-1:])
     said = [f"{message.role}: {message.content}" for message in earlier]
-    return request_task("request", request.content, said or None, instructions)
+    context = earlier[0].content if len(earlier) == 1 else said or None
+    return request_task("request", request.content, context, instructions)
 
 
 def _completion(trajectory: Trajectory, sampling: Sampling) -> Completion:

@@ -74,6 +74,13 @@ class Notebook:
         """Have the session begin with variables of an earlier one."""
         self._variables = variables
 
+    async def restart(self) -> str:
+        """End the session and start another one. What became of the variables."""
+        await self.close()
+        await self._start()
+        news, self._news = self._news, ""
+        return news
+
     async def close(self) -> None:
         self.is_running = False
         await self._sandbox.close()
@@ -122,9 +129,6 @@ def describe(result: CellResult, hidden: Collection[str] = ()) -> str:
         f"[stderr]\n{result.stderr.rstrip()}" if result.stderr else "",
         f"[value] {result.value}" if result.value else "",
         f"[error] {result.error}" if result.error else "",
-        "[stopped] The cell took too long; its variables are there."
-        if result.status == "interrupted"
-        else "",
     ]
     text = "\n".join(part for part in parts if part) or "(no output)"
     variables = ", ".join(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from palaestra.agents.episode import Episode
 from palaestra.agents.notebook import Notebook
 from palaestra.agents.templates import fill
-from palaestra.agents.tool import Tool, observe, spec
+from palaestra.agents.tool import Tool, as_arguments, observe, spec
 from palaestra.agents.typed_answer import problem_with
 from palaestra.core.chat import Message, ToolCall, ToolSpec
 from palaestra.core.events import StepTaken
@@ -68,11 +68,13 @@ class Table:
     tools: Mapping[str, Tool]
     settings: Settings
 
+    def find(self, name: str) -> Tool | None:
+        """The tool of that name, in upper or lower case."""
+        by_name = {key.lower(): tool for key, tool in self.tools.items()}
+        return self.tools.get(name) or by_name.get(name.lower())
+
     async def observe(self, name: str, arguments: str) -> str:
-        tool = self.tools.get(name) or {key.lower(): tool for key, tool in self.tools.items()}.get(
-            name.lower()
-        )
-        if tool is not None:
+        if (tool := self.find(name)) is not None:
             seen = await observe(tool, arguments)
         else:
             seen = self.fill("react-invalid", tool=name, tools=list(self.tools.values()))
@@ -140,7 +142,9 @@ class TextPlayer:
             if not observation:
                 return True
         else:
-            observation = await self._table.observe(move.tool, move.argument)
+            tool = self._table.find(move.tool)
+            arguments = as_arguments(tool, move.argument) if tool else ""
+            observation = await self._table.observe(move.tool, arguments)
         actions = (Action(kind="tool", name=move.tool, content=move.argument),) if move.tool else ()
         step = Step(thought=move.thought, actions=actions, observation=observation)
         self._episode.record(step, session=await self._table.variables())

@@ -208,6 +208,7 @@ class _Node:
         """Ask once more, for the answer itself: as text, or in code as before. Else the draft stands."""
         draft = self._episode.answer
         schema = self._episode.task.answer_schema
+        self._calls.begin((self.turns or 0) + 1)
         text = await self._ask("rlm-last", question=self._episode.task.request, draft=draft, schema=schema)
         _, reading, _ = await self._run_cells()
         if refusal := self._episode.context.meter.cut_off:
@@ -262,7 +263,7 @@ class _Node:
 
     async def _run_cells(self) -> tuple[list[str], str, str]:
         """Results of the cells in order, up to one that answers or ends the session; the last reading; and
-        what is wrong with an answer that was not accepted."""
+        what is to be told of it."""
         results = []
         reading, problem = "none", ""
         for cell in self._reply.cells:
@@ -274,13 +275,13 @@ class _Node:
         return results, reading, problem
 
     async def _settle(self, result: CellResult) -> tuple[str, str]:
-        """Put the reserved names back after a cell, and take over what it says in `answer`."""
+        """Put the reserved names back after a cell, and take over what it says in `answer`: how it reads, and
+        what is wrong with it, or what became of a session without these names."""
         if result.status in ("timeout", "died"):
             return "lost", ""
         settled = await self._notebook.run(f"__rlm__.settle({self._episode.task.answer_schema is not None})")
         if settled.status != "ok":
-            await self._notebook.close()
-            return "destroyed", ""
+            return "destroyed", await self._notebook.restart()
         reading = settled.value.strip("'")
         if reading not in ("none", "long", "unreadable"):
             self._episode.answer = await self._notebook.get("__answer__") or ""

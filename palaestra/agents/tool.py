@@ -118,11 +118,15 @@ def spec(tool: Tool) -> ToolSpec:
     return ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters)
 
 
-async def observe(tool: Tool, arguments: str) -> str:
-    """What a tool gives for arguments that a model wrote, as text; a failed tool is an observation.
+def as_arguments(tool: Tool, text: str) -> str:
+    """What a model wrote between brackets, as a JSON object of arguments: that of an only parameter is the
+    text as it is, unless it is such an object already."""
+    names, given = _names(tool), _object(text)
+    return text if len(names) != 1 or (given and list(given) == names) else json.dumps({names[0]: text})
 
-    A tool with one text parameter takes the text as it is, any other a JSON object with its parameters.
-    """
+
+async def observe(tool: Tool, arguments: str) -> str:
+    """What a tool gives for a JSON object of arguments, as text; a failed tool is an observation."""
     result: Any
     (result,) = await asyncio.gather(_read_and_call(tool, arguments), return_exceptions=True)
     if isinstance(result, BaseException):
@@ -131,16 +135,23 @@ async def observe(tool: Tool, arguments: str) -> str:
 
 
 async def _read_and_call(tool: Tool, arguments: str) -> Any:
-    names = list(tool.parameters.get("properties", {}))
+    names, named = _names(tool), _object(arguments or "{}")
+    if named is None or not set(named) <= set(names):
+        raise ValueError(f"the argument must be a JSON object with {', '.join(names)}")
+    return await tool.call(**named)
+
+
+def _names(tool: Tool) -> list[str]:
+    return list(tool.parameters.get("properties", {}))
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is; None for any other text."""
     try:
-        named = json.loads(arguments or "{}")
+        value = json.loads(text)
     except ValueError:
-        named = None
-    if isinstance(named, dict) and set(named) <= set(names):
-        return await tool.call(**named)
-    if len(names) == 1 and not isinstance(named, dict):
-        return await tool.call(**{names[0]: arguments})
-    raise ValueError(f"the argument must be a JSON object with {', '.join(names)}")
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _as_tool(name: str, function: Callable[..., Any]) -> FunctionTool:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from palaestra.agents.facade import AgentModel
 from palaestra.agents.registry import AgentConfig, make_agent
-from palaestra.cli.options import Settings, as_overrides
+from palaestra.cli.options import Overrides, Settings, as_overrides
 from palaestra.core.budget import Budget
 from palaestra.core.config import resolve
 from palaestra.core.errors import ConfigError
@@ -74,6 +74,7 @@ def serve(
     latency: Annotated[
         float | None, typer.Option(help="Seconds that every answer takes at least.", show_default="0")
     ] = None,
+    changes: Overrides = None,
 ) -> None:
     """Serve a model or an agent over OpenAI's HTTP API.
 
@@ -91,7 +92,7 @@ def serve(
         "api_key_variable": api_key_variable,
         "latency": latency,
     }
-    config = resolve(ServeConfig, None, as_overrides(flags, settings))
+    config = resolve(ServeConfig, None, as_overrides(flags, changes, settings))
     key = None if config.api_key_variable is None else _key(config.api_key_variable)
     server = ModelServer(_served(config), config.served_name, key, config.latency)
     with _listen(config.host, config.port) as listener:

@@ -111,6 +111,17 @@ def test_tools_of_ones_own_are_typed_functions(stage: Any) -> None:
     assert "search(" not in system
 
 
+def test_the_text_of_an_only_parameter_may_be_json(stage: Any) -> None:
+    replies = [
+        'Action: search[{"id": 7}]',
+        'Action: search[{"query": "seven"}]',
+        "Action: search[{}]",
+        FINISH,
+    ]
+    steps = stage.play(AGENT, replies, 'x {"id": 7} is seven, and {} nothing').steps
+    assert [step.observation.splitlines()[1].partition("]")[0] for step in steps[:3]] == ["[2", "[15", "[26"]
+
+
 def test_python_keeps_its_variables_and_survives_a_cell_that_ends_it(stage: Any) -> None:
     replies: Sequence[str] = [
         "Action: python[n = 41]",

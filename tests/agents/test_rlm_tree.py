@@ -3,9 +3,7 @@
 import asyncio
 import json
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pytest
 
@@ -340,8 +338,6 @@ def test_cancelling_a_tree_keeps_what_there_is_and_ends_its_children() -> None:
         task.cancel()
         return await task
 
-    began = time.monotonic()
-    trajectory: Any = asyncio.run(work())
-    assert trajectory.status == "cancelled"
-    assert time.monotonic() - began < 10
-    assert trajectory.children == ()
+    trajectory = asyncio.run(work())
+    assert (trajectory.status, trajectory.children) == ("cancelled", ())
+    assert child.heard == []

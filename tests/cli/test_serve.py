@@ -39,7 +39,7 @@ def complete(url: str, model: str, key: str = "") -> httpx.Response:
 
 def test_a_served_model_answers_until_ctrl_c_which_is_a_success() -> None:
     arguments = ("--model", "scripted/echo", "--served-name", "mirror", "--api-key-variable", "HOUSE_KEY")
-    with serving(*arguments, "model.context_window=40", HOUSE_KEY="sesame") as (url, process):
+    with serving(*arguments, "--set", "model.context_window=40", HOUSE_KEY="sesame") as (url, process):
         assert url.startswith("http://127.0.0.1:")
         answer = complete(url, "mirror", "sesame").json()
         assert answer["choices"][0]["message"]["content"] == "hello " * 10

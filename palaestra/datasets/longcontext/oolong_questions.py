@@ -39,7 +39,9 @@ def most_frequent_label(tally: Tally, draw: random.Random) -> Query | None:
 
 def least_frequent_label(tally: Tally, draw: random.Random) -> Query | None:
     gold = _first(tally.labels, most=False)
-    return None if gold is None else _label("which of the labels is the least common?", gold)
+    if gold is None or len(tally.labels) < len(LABELS):  # one that has no line would be the least common
+        return None
+    return _label("which of the labels is the least common?", gold)
 
 
 def relative_frequency(tally: Tally, draw: random.Random) -> Query | None:

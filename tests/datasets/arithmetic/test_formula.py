@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra.datasets.arithmetic.formula import Formula, read_formula
+from palaestra.datasets.arithmetic.formula import Formula, read_formula, remark
 from palaestra.datasets.arithmetic.search import random_term, solve
+from palaestra.datasets.families import family
 
 
 def test_thirds_are_exact() -> None:
@@ -69,3 +70,23 @@ def test_as_many_hands_make_24_as_are_known_to(largest: int, hands: int, solvabl
     formulas = [read_formula(text) for text in found if text]
     assert len(formulas) == solvable
     assert all(formula is not None and formula.value == 24 for formula in formulas)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("3*8+1", "That is 25 of the numbers 3,8,1; 24 is wanted"),
+        ("1/2 = 24", "That is 1/2 of the numbers 1,2"),
+        ("no idea", "no formula"),
+    ],
+)
+def test_a_remark_tells_what_came_out(answer: str, said: str) -> None:
+    assert said in remark(answer, 24)
+
+
+@pytest.mark.parametrize("name", ["countdown", "general-points", "compositions"])
+def test_a_family_remarks_on_what_is_wrong_and_on_nothing_else(name: str) -> None:
+    found = family(name)
+    for task, answer in found.examples(60):
+        for each in (answer, "", "24", f"{answer}1"):
+            assert bool(found.remark(task, each)) == (found.utility(task, each) == 0)

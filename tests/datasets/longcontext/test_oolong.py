@@ -10,7 +10,8 @@ import pytest
 from palaestra.core.task import ContextFile, Task
 from palaestra.datasets.longcontext.instances import LABELS, ask
 from palaestra.datasets.longcontext.oolong import COUNTING, TIMELINE, USER, parse_answer, score
-from palaestra.datasets.longcontext.window import make_window
+from palaestra.datasets.longcontext.oolong_questions import least_frequent_label
+from palaestra.datasets.longcontext.window import Tally, make_window
 from palaestra.datasets.shelf import Shelf
 from palaestra.models.programs.longcontext.labels import label_of
 
@@ -52,6 +53,15 @@ def test_answers_are_read_as_published(kind: str, gold: str, answer: str, expect
 
 def test_without_a_colon_the_last_word_of_a_long_answer_counts() -> None:
     assert parse_answer("I have counted all of them and it is location") == "location"
+
+
+def test_the_least_common_label_is_asked_for_only_where_every_label_occurs() -> None:
+    times = dict(zip(LABELS, (9, 8, 7, 6, 5, 2), strict=True))
+    query = least_frequent_label(Tally(labels=Counter(times)), random.Random(0))
+    assert query is not None
+    assert query.gold == LABELS[-1]
+    del times[LABELS[0]]
+    assert least_frequent_label(Tally(labels=Counter(times)), random.Random(0)) is None
 
 
 def test_a_window_shows_no_labels_and_tells_its_instructions_at_both_ends(tmp_path: Path) -> None:
