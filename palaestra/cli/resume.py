@@ -25,6 +25,7 @@ VERBS = {
     "bench": "palaestra.cli.bench:VERB",
     "calibrate": "palaestra.cli.calibrate:VERB",
     "train": "palaestra.cli.train:VERB",
+    "discover": "palaestra.cli.discover:VERB",
 }
 """Where the verb of a run is found."""
 CHANGEABLE = ("max_cost", "budget", "concurrency")

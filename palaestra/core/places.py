@@ -17,6 +17,7 @@ EXTRAS: Mapping[str, str] = {
     "accelerate": "train",
     "vllm": "vllm",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
     "docker": "docker",
     "mcp": "mcp",
 }

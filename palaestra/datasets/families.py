@@ -46,6 +46,11 @@ class TaskFamily(Family, Protocol):
         """Imperfect answers to training tasks, for a supervised warm start."""
         ...
 
+    def remark(self, task: Task, answer: str) -> str:
+        """What a verifier says of an answer that is wrong, without giving a right one away; empty where it
+        has nothing to say."""
+        ...
+
 
 class PromptFamily(Family, Protocol):
     """A family of prompts without a context."""

@@ -15,12 +15,12 @@ from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from palaestra.core.chat import Sampling
 from palaestra.core.errors import ConfigError
 from palaestra.models.config import ContrastConfig, ModelConfig
-from palaestra.models.decoding import Decoded, Row, decode, end_tokens
+from palaestra.models.decoding import Decoded, Row, draw, end_tokens, has_stopped
 from palaestra.models.hf import ROWS, HFModel, read_model
 from palaestra.models.reading import Reading
 
@@ -90,29 +90,33 @@ class ContrastiveModel(HFModel):
             for row, beams in zip(rows, with_beams, strict=True)
         ]
 
+    @torch.inference_mode()
     def _sample(self, rows: Sequence[Row], max_tokens: int, sampling: Sampling) -> list[Decoded]:
-        against = Contrast(Reading(self._amateur, [len(row.prompt) for row in rows]), self._contrast)
-        return decode(
-            self.module,
-            self.tokenizer,
-            rows,
-            max_tokens,
-            top_p=sampling.top_p,
-            stop=sampling.stop,
-            processors=[against],
-        )
+        prompts = [row.prompt for row in rows]
+        reading = Contrast(Reading(self.module, prompts), Reading(self._amateur, prompts), self._contrast)
+        ends = end_tokens(self.module, self.tokenizer)
+        return draw(reading, self.tokenizer, rows, ends, max_tokens, sampling.top_p, sampling.stop)
 
 
-class Contrast(LogitsProcessor):
-    """Turns an expert's logits into the contrast with an amateur that reads along."""
+class Contrast:
+    """Two models that read the same; what may come next is the contrast of their logits."""
 
-    def __init__(self, amateur: Reading, config: ContrastConfig) -> None:
-        self._amateur = amateur
+    def __init__(self, expert: Reading, amateur: Reading, config: ContrastConfig) -> None:
+        self._readings = expert, amateur
         self._config = config
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        amateur_NV = self._amateur.next_logits(input_ids)
-        return contrast(scores, amateur_NV, self._config.plausibility, self._config.amateur_temperature)
+    @property
+    def next_logits_NV(self) -> Tensor:
+        expert_NV, amateur_NV = (reading.next_logits_NV for reading in self._readings)
+        return contrast(expert_NV, amateur_NV, self._config.plausibility, self._config.amateur_temperature)
+
+    def read(self, token_N: Tensor) -> None:
+        for reading in self._readings:
+            reading.read(token_N)
+
+    def go_on_with(self, rows_N: Tensor) -> None:
+        for reading in self._readings:
+            reading.go_on_with(rows_N)
 
 
 def contrast(
@@ -155,21 +159,18 @@ def beam_search(
     The search ends when so many have come to their end. One that was cut off counts only if none did.
     """
     ends = end_tokens(expert, tokenizer)
-    readings = Reading(expert, [len(prompt)]), Reading(amateur, [len(prompt)])
+    reading = Contrast(Reading(expert, [prompt]), Reading(amateur, [prompt]), config)
     live = [_Hypothesis(0.0, [], [], 0)]
     finished: list[_Hypothesis] = []
     for _ in range(max_tokens):
-        ids_NT = torch.tensor([prompt + each.ids for each in live], device=expert.device)
-        expert_NV, amateur_NV = (reading.next_logits(ids_NT) for reading in readings)
-        score_NV = contrast(expert_NV, amateur_NV, config.plausibility, config.amateur_temperature)
-        following = _best(live, score_NV, config.beams * (1 + len(ends)))
-        ended = [_ends(each.ids, ends, tokenizer, stop) for each in following]
+        following = _best(live, reading.next_logits_NV, config.beams * (1 + len(ends)))
+        ended = [each.ids[-1] in ends or has_stopped(tokenizer, each.ids, stop) for each in following]
         finished += [each for each, over in zip(following, ended, strict=True) if over]
         live = [each for each, over in zip(following, ended, strict=True) if not over][: config.beams]
         if len(finished) >= config.beams or not live:
             break
-        for reading in readings:
-            reading.go_on_with(torch.tensor([each.parent for each in live], device=expert.device))
+        reading.go_on_with(torch.tensor([each.parent for each in live], device=expert.device))
+        reading.read(torch.tensor([each.ids[-1] for each in live], device=expert.device))
     best = max(finished or live, key=lambda each: each.total)
     return best.decoded(stopped=bool(finished))
 
@@ -185,9 +186,3 @@ def _best(live: Sequence[_Hypothesis], score_NV: Tensor, count: int) -> list[_Hy
         log_prob = log_prob_NV[row, token].item()
         following.append(_Hypothesis(total, [*live[row].ids, token], [*live[row].log_probs, log_prob], row))
     return following
-
-
-def _ends(
-    ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop: Sequence[str]
-) -> bool:
-    return ids[-1] in ends or any(each in tokenizer.decode(ids) for each in stop)

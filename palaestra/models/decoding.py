@@ -1,21 +1,19 @@
-"""Drawing a batch of completions from a transformers model, each row with a seed of its own."""
+"""Drawing a batch of completions from a transformers model, each row with a seed of its own.
+
+Shape suffixes: `_N` rows that are going on, `_V` vocabulary.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    TopPLogitsWarper,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TopPLogitsWarper
+
+from palaestra.models.reading import Reading
 
 
 class Row(NamedTuple):
@@ -37,15 +35,25 @@ class Decoded(NamedTuple):
     """False when the limit on tokens cut the row off."""
 
 
-class SeededSampler(LogitsProcessor):
-    """Turns greedy search into exact sampling with one random stream per row; keeps the log-probabilities.
+class Readable(Protocol):
+    """Rows that grow token by token, and what may come next: as `Reading` has them."""
+
+    @property
+    def next_logits_NV(self) -> Tensor: ...
+
+    def read(self, token_N: Tensor) -> None: ...
+
+    def go_on_with(self, rows_N: Tensor) -> None: ...
+
+
+class SeededSampler:
+    """Exact sampling with one random stream per row.
 
     Gumbel-max: argmax(log p + g) with independent Gumbel noise g is a draw from p. Which token a row draws
     depends on its own seed and logits alone, not on the rows beside it.
     """
 
     def __init__(self, rows: Sequence[Row], top_p: float, device: torch.device) -> None:
-        self.log_probs_N: list[Tensor] = []
         temperatures = [row.temperature or 1.0 for row in rows]
         self._temperature_N1 = torch.tensor(temperatures, device=device)[:, None]
         self._top_p = TopPLogitsWarper(top_p) if top_p < 1 else None
@@ -56,15 +64,19 @@ class SeededSampler(LogitsProcessor):
             for row in rows
         ]
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        scores_NV = scores.float() / self._temperature_N1
+    def draw(self, logits_NV: Tensor) -> tuple[Tensor, Tensor]:
+        """The next token of each row, and its log-probability. Each of shape (N,)."""
+        scores_NV = logits_NV.float() / self._temperature_N1
         if self._top_p:
-            scores_NV = self._top_p(input_ids, scores_NV)
+            scores_NV = self._top_p(torch.empty(0, dtype=torch.long), scores_NV)
         log_prob_NV = scores_NV.log_softmax(dim=-1)
-        noisy_NV = log_prob_NV + self._gumbel(log_prob_NV)
-        chosen_N1 = noisy_NV.argmax(dim=-1, keepdim=True)
-        self.log_probs_N.append(log_prob_NV.gather(-1, chosen_N1).squeeze(-1))
-        return noisy_NV
+        chosen_N1 = (log_prob_NV + self._gumbel(log_prob_NV)).argmax(dim=-1, keepdim=True)
+        return chosen_N1[:, 0], log_prob_NV.gather(-1, chosen_N1)[:, 0]
+
+    def go_on_with(self, rows: Sequence[int]) -> None:
+        """Draw for these rows alone from now on."""
+        self._temperature_N1 = self._temperature_N1[rows]
+        self._streams = [self._streams[row] for row in rows]
 
     def _gumbel(self, like_NV: Tensor) -> Tensor:
         """Independent noise for the rows that sample, none for the greedy ones."""
@@ -83,36 +95,52 @@ def decode(
     max_tokens: int,
     top_p: float = 1.0,
     stop: Sequence[str] = (),
-    processors: Sequence[LogitsProcessor] = (),
 ) -> list[Decoded]:
-    """One completion per row, all decoded together; `processors` change the logits that are drawn from."""
-    ends = end_tokens(module, tokenizer)
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
-    width = max(len(row.prompt) for row in rows)
-    ids_NT = torch.tensor([[padding] * (width - len(row.prompt)) + row.prompt for row in rows])
-    attention_NT = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in rows])
-    sampler = SeededSampler(rows, top_p, module.device)
-    generate: Any = module.generate  # transformers types it for classes that it declares abstract
-    sequences_NT = generate(
-        ids_NT.to(module.device),
-        attention_mask=attention_NT.to(module.device),
-        generation_config=GenerationConfig(
-            do_sample=False,
-            max_new_tokens=max_tokens,
-            eos_token_id=ends,
-            pad_token_id=padding,
-            stop_strings=list(stop) or None,
-        ),
-        logits_processor=LogitsProcessorList([*processors, sampler]),
-        tokenizer=tokenizer,
-    )
-    decoded = []
-    for ids, log_probs in zip(
-        sequences_NT[:, width:].tolist(), torch.stack(sampler.log_probs_N, dim=1).tolist(), strict=True
-    ):
-        length, stopped = _generated_length(ids, ends, tokenizer, stop)
-        decoded.append(Decoded(ids[:length], log_probs[:length], stopped))
-    return decoded
+    """One completion per row, all decoded together."""
+    reading = Reading(module, [row.prompt for row in rows])
+    return draw(reading, tokenizer, rows, end_tokens(module, tokenizer), max_tokens, top_p, stop)
+
+
+@torch.inference_mode()
+def draw(
+    reading: Readable,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Row],
+    ends: Sequence[int],
+    max_tokens: int,
+    top_p: float = 1.0,
+    stop: Sequence[str] = (),
+) -> list[Decoded]:
+    """One completion per row, from rows whose prompts have been read. A row that has ended costs no more."""
+    sampler = SeededSampler(rows, top_p, reading.next_logits_NV.device)
+    drawn = [Decoded([], [], stopped=False) for _ in rows]
+    live = list(range(len(rows)))
+    for count in range(1, max_tokens + 1):
+        token_N, log_prob_N = sampler.draw(reading.next_logits_NV)
+        going: list[int] = []
+        values = zip(live, token_N.tolist(), log_prob_N.tolist(), strict=True)
+        for place, (row, token, log_prob) in enumerate(values):
+            drawn[row].ids.append(token)
+            drawn[row].log_probs.append(log_prob)
+            if token in ends or has_stopped(tokenizer, drawn[row].ids, stop):
+                drawn[row] = drawn[row]._replace(stopped=True)
+            else:
+                going.append(place)
+        if not going or count == max_tokens:
+            break
+        if len(going) < len(live):
+            live = [live[place] for place in going]
+            sampler.go_on_with(going)
+            going_N = torch.tensor(going, device=token_N.device)
+            reading.go_on_with(going_N)
+            token_N = token_N[going_N]
+        reading.read(token_N)
+    return drawn
+
+
+def has_stopped(tokenizer: PreTrainedTokenizerBase, ids: list[int], stop: Sequence[str]) -> bool:
+    """Whether one of the stop strings has been generated."""
+    return bool(stop) and any(each in tokenizer.decode(ids) for each in stop)
 
 
 def end_tokens(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -121,13 +149,3 @@ def end_tokens(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> l
     if ends is None:
         ends = tokenizer.eos_token_id
     return ends if isinstance(ends, list) else [ends]
-
-
-def _generated_length(
-    ids: list[int], ends: Sequence[int], tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]
-) -> tuple[int, bool]:
-    """How many of a row's tokens were generated before padding began, and whether it came to its own end."""
-    for length, token in enumerate(ids, start=1):
-        if token in ends or (stops and any(stop in tokenizer.decode(ids[:length]) for stop in stops)):
-            return length, True
-    return len(ids), False

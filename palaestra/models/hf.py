@@ -151,11 +151,7 @@ class HFModel:
             text=read_text(self.tokenizer, row.ids, stops),
             finish_reason="stop" if row.stopped else "length",
             usage=Usage(calls=1, tokens_in=len(prompt), tokens_out=len(row.ids), seconds=seconds),
-            trace=TokenTrace(
-                ids=(*prompt, *row.ids),
-                log_probs=(*[0.0] * len(prompt), *row.log_probs),
-                mask=(*[False] * len(prompt), *[True] * len(row.ids)),
-            ),
+            trace=generation(prompt, row.ids, row.log_probs),
         )
 
 
@@ -204,6 +200,15 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message])
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
+
+
+def generation(prompt: Sequence[int], ids: Sequence[int], log_probs: Sequence[float]) -> TokenTrace:
+    """The trace of one completion."""
+    return TokenTrace(
+        ids=(*prompt, *ids),
+        log_probs=(*[0.0] * len(prompt), *log_probs),
+        mask=(*[False] * len(prompt), *[True] * len(ids)),
+    )
 
 
 def read_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], stops: Sequence[str]) -> str:

@@ -15,6 +15,8 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from palaestra.models.shared_prompts import SharedPrompts, at, hidden_after_prompts, keeps_all
+
 LOGITS = 1 << 27
 """Logits that are held at once: 512 MiB in float32."""
 
@@ -45,10 +47,22 @@ def token_statistics(
 
 
 def hidden_before(module: PreTrainedModel, ids_NT: Tensor, attention_NT: Tensor, select_NT: Tensor) -> Tensor:
-    """The last hidden state from which each selected token is predicted. Shape (M, H)."""
-    hidden_NTH = module.base_model(
-        input_ids=ids_NT, attention_mask=attention_NT, use_cache=False
-    ).last_hidden_state
+    """The last hidden state from which each selected token is predicted. Shape (M, H).
+
+    What comes before a row's first selected token is its prompt; rows of one prompt have it read once.
+    """
+    # The prompt's last token predicts the first one selected, so it is where the rest of the row begins.
+    lengths = (select_NT.int().argmax(dim=1) - 1).clamp(min=0).tolist()
+    prompts = [ids[:length] for ids, length in zip(ids_NT.tolist(), lengths, strict=True)]
+    shared = SharedPrompts.of(prompts, ids_NT.device)
+    if shared.saved and keeps_all(module):
+        place_NB = shared.places_after(attention_NT)
+        hidden_NTH = hidden_after_prompts(module, shared, ids_NT, attention_NT, place_NB)
+        select_NT = at(select_NT, place_NB)
+    else:
+        hidden_NTH = module.base_model(
+            input_ids=ids_NT, attention_mask=attention_NT, use_cache=False
+        ).last_hidden_state
     before_MH: Tensor = hidden_NTH[:, :-1][select_NT[:, 1:]]
     return before_MH
 

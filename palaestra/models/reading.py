@@ -8,37 +8,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
+
+from palaestra.models.shared_prompts import SharedPrompts, padded_on_the_left
 
 
 class Reading:
-    """Keys and values of what was read are kept, so that each token is read once.
+    """Keys and values of what was read are kept, so that each token is read once, and a prompt once for all
+    of its rows."""
 
-    `prompts` are the lengths of the prompts; they are padded on the left to that of the longest.
-    """
-
-    def __init__(self, module: PreTrainedModel, prompts: Sequence[int]) -> None:
+    def __init__(self, module: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
         self._module: Any = module
-        self._cache = DynamicCache()
-        self._padding_N1 = max(prompts) - torch.tensor(prompts, device=module.device)[:, None]
+        self._cache = DynamicCache(config=module.config)
+        shared = SharedPrompts.of(prompts, module.device)
+        prompt_PT, self._read_NT = padded_on_the_left(shared.prompts, module.device)
+        self.next_logits_NV = self._read(prompt_PT)
+        """Of the token after each row."""
+        if shared.saved:
+            self.go_on_with(shared.prompt_N)
 
-    def next_logits(self, ids_NT: Tensor) -> Tensor:
-        """Of the token after each row; rows begin with what was given before. Shape (N, V)."""
-        place_NT = torch.arange(ids_NT.shape[1], device=ids_NT.device) - self._padding_N1
-        new = slice(self._cache.get_seq_length(), None)
+    def read(self, token_N: Tensor) -> None:
+        """One more token of each row."""
+        self._read_NT = pad(self._read_NT, (0, 1), value=1)
+        self.next_logits_NV = self._read(token_N[:, None])
+
+    def go_on_with(self, rows_N: Tensor) -> None:
+        """Let the rows be copies of earlier ones."""
+        self._cache.reorder_cache(rows_N)  # type: ignore[arg-type]
+        self._read_NT = self._read_NT[rows_N]
+        self.next_logits_NV = self.next_logits_NV[rows_N]
+
+    def _read(self, ids_NT: Tensor) -> Tensor:
+        place_NT = (self._read_NT.cumsum(dim=-1) - 1).clamp(min=0)
         logits_N1V: Tensor = self._module(
-            input_ids=ids_NT[:, new],
-            attention_mask=(place_NT >= 0).long(),
-            position_ids=place_NT[:, new].clamp(min=0),
+            input_ids=ids_NT,
+            attention_mask=self._read_NT,
+            position_ids=place_NT[:, -ids_NT.shape[1] :],
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
         ).logits
         return logits_N1V[:, -1]
-
-    def go_on_with(self, rows_N: Tensor) -> None:
-        """Let the rows be copies of earlier ones."""
-        self._cache.reorder_cache(rows_N)  # type: ignore[arg-type]
-        self._padding_N1 = self._padding_N1[rows_N]

@@ -15,11 +15,18 @@ from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from palaestra.core.chat import Completion, Message, Sampling, TokenTrace
+from palaestra.core.chat import Completion, Message, Sampling
 from palaestra.core.errors import ConfigError, ModelError
 from palaestra.core.usage import Usage
 from palaestra.models.config import ModelConfig
-from palaestra.models.hf import DEFAULT_MAX_TOKENS, check_window, encode_chat, read_text, read_tokenizer
+from palaestra.models.hf import (
+    DEFAULT_MAX_TOKENS,
+    check_window,
+    encode_chat,
+    generation,
+    read_text,
+    read_tokenizer,
+)
 from palaestra.models.tool_calls import refuse_tools
 
 PREFIX = "vllm/"
@@ -155,8 +162,8 @@ class VLLMModel:
 def _completion(prompt: list[int], done: RequestOutput, text: str, seconds: float) -> Completion:
     (made,) = done.outputs
     assert made.logprobs is not None  # asked for
-    ids = tuple(made.token_ids)
-    log_probs = (known[token].logprob for token, known in zip(ids, made.logprobs, strict=True))
+    ids = made.token_ids
+    log_probs = [known[token].logprob for token, known in zip(ids, made.logprobs, strict=True)]
     return Completion(
         text=text,
         finish_reason="length" if made.finish_reason == "length" else "stop",
@@ -167,9 +174,5 @@ def _completion(prompt: list[int], done: RequestOutput, text: str, seconds: floa
             tokens_cached=done.num_cached_tokens or 0,
             seconds=seconds,
         ),
-        trace=TokenTrace(
-            ids=(*prompt, *ids),
-            log_probs=(*[0.0] * len(prompt), *log_probs),
-            mask=(*[False] * len(prompt), *[True] * len(ids)),
-        ),
+        trace=generation(prompt, ids, log_probs),
     )

@@ -1,6 +1,11 @@
 from .advantages.rank import rank_advantages as rank_advantages
 from .advantages.rank import rank_rewards as rank_rewards
+from .best_of import best_of_curve as best_of_curve
+from .best_of import best_of_n as best_of_n
 from .config import TrainConfig as TrainConfig
+from .discovery import Discovery as Discovery
+from .discovery import DiscoveryConfig as DiscoveryConfig
+from .discovery import discover as discover
 from .loop import Loop as Loop
 from .objectives.arena_rl import ArenaRL as ArenaRL
 from .objectives.arena_rl import ArenaRLConfig as ArenaRLConfig
@@ -12,5 +17,8 @@ from .optimizer import OptimizerConfig as OptimizerConfig
 from .pass_at_k import pass_at_k as pass_at_k
 from .pass_at_k import pass_curve as pass_curve
 from .pipeline import train as train
+from .relaxed_rollouts import RelaxedRollouts as RelaxedRollouts
+from .relaxed_rollouts import relaxed_rollouts as relaxed_rollouts
+from .relaxed_updater import RelaxedUpdater as RelaxedUpdater
 from .samples import Sample as Sample
 from .updater import Updater as Updater

@@ -1,7 +1,8 @@
 """Training few weights beside many frozen ones, through peft: LoRA (arXiv 2106.09685) and PiSSA (2404.02948).
 
-The adapters are put into the module itself, so that sampling, scoring and updating see one ordinary model. A
-reference of the policy is a copy made before: PiSSA takes the principal part out of the frozen weights.
+The adapters are put into the module itself, so that sampling, scoring and updating see one ordinary model.
+What the policy was at the start is the frozen weights with the adapters as they began: nothing in LoRA, the
+principal part in PiSSA.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ class AdapterConfig(Record):
     rank: int = Field(default=16, ge=1)
     alpha: int | None = Field(default=None, ge=1)
     """The adapter counts alpha / rank times; null is the rank."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Recorded in the adapter; a policy is in evaluation mode, where there is none."""
     targets: tuple[str, ...] = ()
     """Last parts of the names of the layers to adapt, such as q_proj; empty is all linear ones but the
     output head."""
@@ -43,7 +42,6 @@ def add_adapter(module: PreTrainedModel, config: AdapterConfig, seed: int) -> No
     settings = LoraConfig(
         r=config.rank,
         lora_alpha=config.rank if config.alpha is None else config.alpha,
-        lora_dropout=config.dropout,
         target_modules=list(config.targets) or "all-linear",
         init_lora_weights="pissa" if config.kind == "pissa" else True,
         task_type="CAUSAL_LM",
@@ -57,6 +55,12 @@ def add_adapter(module: PreTrainedModel, config: AdapterConfig, seed: int) -> No
                 f"adapter.targets={list(config.targets)} cannot be adapted: {str(error).splitlines()[0]}"
             ) from error
     module.eval()
+
+
+def frozen(module: PreTrainedModel) -> PreTrainedModel:
+    """The module as it is now, for good. What training moves is copied, all else is shared with it."""
+    shared = {id(weight): weight for weight in module.parameters() if not weight.requires_grad}
+    return copy.deepcopy(module, shared).requires_grad_(False)
 
 
 def adapted_state(module: PreTrainedModel) -> dict[str, Tensor]:

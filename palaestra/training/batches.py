@@ -51,10 +51,17 @@ class Batches:
     """
 
     def __init__(
-        self, curriculum: Curriculum, rollouts: Rollouts, source: RewardSource, refills: int
+        self,
+        curriculum: Curriculum,
+        rollouts: Rollouts,
+        source: RewardSource,
+        refills: int,
+        later_prefix: str = "",
     ) -> None:
+        """`later_prefix` stands before the requests of all steps but the first."""
         self._curriculum = curriculum
         self._rollouts = rollouts
+        self._later_rollouts = rollouts.asking(later_prefix)
         self._source = source
         self._refills = refills
 
@@ -81,7 +88,8 @@ class Batches:
         drawn = stage.sampler.batch(step, attempt)
         tasks = {f"step-{step}/{place + index}": task for index, task in enumerate(drawn)}
         started = time.monotonic()
-        groups = whole(await self._rollouts.groups(tasks, stage.max_tokens))
+        rollouts = self._rollouts if step == 1 else self._later_rollouts
+        groups = whole(await rollouts.groups(tasks, stage.max_tokens))
         rolled_out = time.monotonic()
         rewards = await self._source.rewards(groups, tasks)
         found.seconds_rollout += rolled_out - started

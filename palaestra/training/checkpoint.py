@@ -82,11 +82,16 @@ def save_checkpoint(folder: Path, policy: HFModel, updater: Updater) -> None:
     partial = folder.with_suffix(".partial")
     for leftover in (partial, folder):
         shutil.rmtree(leftover, ignore_errors=True)
-    is_whole = not is_adapted(policy.module)
-    whole = policy if is_whole else HFModel(policy.name, merged(policy.module), policy.tokenizer)
-    whole.save(partial)
+    save_policy(partial, policy)
     torch.save(updater.state_dict() | {"adapters": adapted_state(policy.module)}, partial / _STATE)
     os.replace(partial, folder)
+
+
+def save_policy(folder: Path, policy: HFModel) -> None:
+    """Write the policy alone, with adapters merged into its weights."""
+    is_whole = not is_adapted(policy.module)
+    whole = policy if is_whole else HFModel(policy.name, merged(policy.module), policy.tokenizer)
+    whole.save(folder)
 
 
 def load_checkpoint(folder: Path, policy: HFModel, updater: Updater) -> None:

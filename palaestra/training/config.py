@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from palaestra.arena.judges.programmatic import ProgrammaticJudgeConfig
+from palaestra.arena.judges.programmatic import OWN_FAMILY, ProgrammaticJudgeConfig
 from palaestra.arena.judges.registry import AnyJudgeConfig
 from palaestra.arena.topologies.registry import AnyTopologyConfig
 from palaestra.arena.topologies.single_elimination import SingleEliminationConfig
@@ -15,20 +16,26 @@ from palaestra.core.config import VerbConfig
 from palaestra.models.config import ModelConfig
 from palaestra.models.tiny import TinyConfig
 from palaestra.training.adapters import AdapterConfig
+from palaestra.training.conditioning import ConditioningConfig
 from palaestra.training.curriculum import StageConfig
 from palaestra.training.evaluation import EvaluationConfig
 from palaestra.training.objectives.arena_rl import ArenaRLConfig
+from palaestra.training.objectives.base import TAUGHT, Objective
 from palaestra.training.objectives.off_policy import OffPolicyConfig
-from palaestra.training.objectives.on_policy_distillation import OnPolicyDistillationConfig
+from palaestra.training.objectives.policy_gradient import PolicyGradient
 from palaestra.training.objectives.registry import AnyObjectiveConfig, objective
 from palaestra.training.optimizer import OptimizerConfig
 from palaestra.training.reference_rewards import ReferenceRewardConfig
 from palaestra.training.rewards import RewardName
 from palaestra.training.rollouts import RolloutConfig
-from palaestra.training.selections import PAIRS, SelectionName
+from palaestra.training.sampler import SamplerConfig
+from palaestra.training.selections import IMITATED, PAIRS, SelectionName
 from palaestra.training.teacher import TeacherConfig
 from palaestra.training.update_mask import UpdateMaskConfig
 from palaestra.training.warm_start import WarmStartConfig
+
+AT_TEMPERATURE_ONE = ("on-policy-distillation", "light-reasoner")
+"""Objectives about the policy's own distribution, which rollouts must be drawn from."""
 
 
 class TrainConfig(VerbConfig):
@@ -51,18 +58,24 @@ class TrainConfig(VerbConfig):
     update_mask: UpdateMaskConfig | None = None
     """Which of the weights may move; null lets all move."""
     rollout: RolloutConfig = RolloutConfig()
+    sampler: SamplerConfig | None = None
+    """What draws rollouts and evaluations in the policy's place, with its weights after every update:
+    vllm/policy, or hosted_vllm/<served name> with an api_base. null: the policy itself."""
     reward: RewardName = "tournament"
     reference: ReferenceRewardConfig = ReferenceRewardConfig()
     """Of `reward=reference`."""
     topology: AnyTopologyConfig = SingleEliminationConfig()
     """Of the tournament within each group, a name or its settings."""
     tournament: TournamentConfig = TournamentConfig()
-    judge: AnyJudgeConfig = ProgrammaticJudgeConfig(family="trip")
+    judge: AnyJudgeConfig = ProgrammaticJudgeConfig(family=OWN_FAMILY)
+    """Of the tournaments and of evaluations."""
     refills: int = Field(default=0, ge=0)
     """Further batches of tasks that a step may draw in place of groups whose rewards all agree; with 0 these
     stay in the batch."""
     selection: SelectionName = "all"
     """Which rollouts of a group are trained on."""
+    conditioning: ConditioningConfig | None = None
+    """Imitate all rollouts, each after words that tell its reward; null tells nothing."""
     objective: AnyObjectiveConfig = ArenaRLConfig()
     """A name or its settings; settings without a name are ArenaRL's."""
     off_policy: OffPolicyConfig | None = None
@@ -80,6 +93,8 @@ class TrainConfig(VerbConfig):
     """How many of the latest to keep."""
     tensorboard: bool = False
     """Write metrics for TensorBoard into the run's folder as well."""
+    wandb: bool = False
+    """Send metrics to Weights & Biases as well; its environment variables say where (WANDB_PROJECT, …)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -92,42 +107,90 @@ class TrainConfig(VerbConfig):
     @field_validator("policy")
     @classmethod
     def _can_be_trained(cls, policy: ModelConfig) -> ModelConfig:
-        if not policy.name.startswith(("hf/", "tiny/")):
-            raise ValueError(
-                f"{policy.name} cannot be trained; give hf/<folder or hub id> or tiny/<any name>"
-            )
-        if policy.dtype == "float16":
-            raise ValueError("gradients of float16 weights overflow; leave dtype at auto or set bfloat16")
-        return policy
+        return trainable(policy)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if conflict := next(self._conflicts(), None):
+            raise ValueError(conflict)
+        return self
+
+    def _conflicts(self) -> Iterator[str]:
+        """What cannot be done, and what would be done to no effect."""
         chosen = objective(self.objective)
+        yield from self._conflicts_of_samples(chosen)
+        yield from self._conflicts_of_rewards(chosen)
+        yield from self._conflicts_of_teacher(chosen)
+        if self.off_policy and "sampler_log_prob_NT" in chosen.needs:
+            yield f"off_policy weighs twice what objective {self.objective.name} weighs already; leave it out"
+        if self.adapter and self.update_mask:
+            yield "update_mask is of the weights that an adapter freezes; set one of the two"
+        if self.evaluation.patience and not self.evaluation.every:
+            yield "evaluation.patience needs evaluation.every"
+        if self.evaluation.best_of and (self.reward == "none" or not self.evaluation.samples):
+            yield "evaluation.best_of needs evaluation.samples, and a reward to pick the best by"
+
+    def _conflicts_of_samples(self, chosen: Objective) -> Iterator[str]:
         name = self.objective.name
         if "relaxed_reward_N" in chosen.needs:
-            raise ValueError(f"objective {name} needs a differentiable reward and is called from Python only")
-        if name == "light-reasoner":
-            raise ValueError(
-                "objective light-reasoner needs labels of its own and is called from Python only"
-            )
+            yield f"objective {name} needs a differentiable reward and is called from Python only"
         if (chosen.rows_together == 2) != (self.selection in PAIRS):
-            raise ValueError(
+            yield (
                 f"selection={self.selection} does not go with objective {name}: dpo and simpo, and only "
                 f"they, train on pairs: {' or '.join(PAIRS)}"
             )
-        if self.reward == "posterior" and getattr(self.objective, "advantage", "") != "rank-scaled":
-            raise ValueError(
-                "reward=posterior needs objective.advantage=rank-scaled: other rules undo its weights"
+        if self.selection in IMITATED and isinstance(chosen, PolicyGradient):
+            yield (
+                f"objective {name} compares the rollouts of a group, and selection={self.selection} leaves "
+                "too few of them; take selection=all, or objective=sft to imitate"
             )
-        if isinstance(self.objective, OnPolicyDistillationConfig):
-            if self.teacher.model is None:
-                raise ValueError(
-                    "objective on-policy-distillation needs teacher.kind=model and teacher.model"
-                )
-            if self.rollout.temperature != 1:
-                raise ValueError("objective on-policy-distillation needs rollout.temperature=1")
-        if self.adapter and self.update_mask:
-            raise ValueError("update_mask is of the weights that an adapter freezes; set one of the two")
-        if self.evaluation.patience and not self.evaluation.every:
-            raise ValueError("evaluation.patience needs evaluation.every")
-        return self
+        if self.conditioning and (name != "sft" or self.selection != "all" or self.reward == "none"):
+            yield "conditioning needs objective=sft, selection=all and a reward"
+
+    def _conflicts_of_rewards(self, chosen: Objective) -> Iterator[str]:
+        if self.reward == "posterior" and getattr(self.objective, "advantage", "") != "rank-scaled":
+            yield "reward=posterior needs objective.advantage=rank-scaled: other rules undo its weights"
+        if self.reward == "none" and not TAUGHT & set(chosen.needs):
+            yield f"objective {self.objective.name} learns from rewards, and reward=none gives none"
+        if self.reward == "none" and self.refills:
+            yield "refills replace groups whose rewards agree, and reward=none gives none; set refills=0"
+        judge = self.judge.family if isinstance(self.judge, ProgrammaticJudgeConfig) else OWN_FAMILY
+        if judge != OWN_FAMILY and set(self.families) != {judge}:
+            yield (
+                f"judge=programmatic/{judge} cannot judge tasks of {', '.join(self.families)}; take "
+                f"judge=programmatic/{OWN_FAMILY}"
+            )
+
+    def _conflicts_of_teacher(self, chosen: Objective) -> Iterator[str]:
+        name, kind = self.objective.name, self.teacher.kind
+        if self.teacher != TeacherConfig() and not TAUGHT & set(chosen.needs):
+            yield f"objective {name} learns from no teacher; leave teacher out"
+        if name == "on-policy-distillation" and kind != "model":
+            yield "objective on-policy-distillation needs teacher.kind=model and teacher.model"
+        if (name == "light-reasoner") != (kind == "contrast"):
+            yield "objective light-reasoner, and only it, needs teacher.kind=contrast and teacher.model"
+        if name in AT_TEMPERATURE_ONE and self.rollout.temperature != 1:
+            yield f"objective {name} needs rollout.temperature=1"
+        if name == "on-policy-distillation" and self.rollout.greedy_anchor:
+            yield (
+                "objective on-policy-distillation needs rollout.greedy_anchor=false: a greedy answer is no "
+                "sample of the policy"
+            )
+
+
+def trainable(policy: ModelConfig) -> ModelConfig:
+    """
+    Raises:
+        ValueError: it cannot be trained, or has settings that training would not heed.
+    """
+    if not policy.name.startswith(("hf/", "tiny/")):
+        raise ValueError(f"{policy.name} cannot be trained; give hf/<folder or hub id> or tiny/<any name>")
+    if policy.dtype == "float16":
+        raise ValueError("gradients of float16 weights overflow; leave dtype at auto or set bfloat16")
+    if policy.contrast is not None:
+        raise ValueError(
+            "what contrast draws is no sample of the policy, which cannot learn from it; leave it out"
+        )
+    if policy.repeat != "none":
+        raise ValueError("a policy is trained on prompts as they are; leave repeat out")
+    return policy

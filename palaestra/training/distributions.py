@@ -7,7 +7,7 @@ Shape suffixes: `_N` rollouts, `_T` tokens, `_M` selected tokens, `_C` those of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from palaestra.models.log_probs import hidden_before, in_chunks, next_log_probs, tokens_at_once
 from palaestra.training.objectives.divergence import kl
+from palaestra.training.objectives.light_reasoner import contrastive_label, expertise
 from palaestra.training.samples import Tokens
 
 
@@ -34,11 +35,15 @@ class Mixture:
     @torch.no_grad()
     def log_probs(self, hidden: tuple[Tensor, ...], temperature: float) -> Tensor:
         """After hidden states of every member. Shape (C, V)."""
-        terms = [
-            weight * next_log_probs(module, hidden_CH, temperature)
-            for (module, weight), hidden_CH in zip(self.members, hidden, strict=True)
-        ]
+        each = self._each(hidden, temperature)
+        terms = [weight * log_prob for (_, weight), log_prob in zip(self.members, each, strict=True)]
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum(dim=0).log_softmax(dim=-1)
+
+    def _each(self, hidden: tuple[Tensor, ...], temperature: float) -> list[Tensor]:
+        return [
+            next_log_probs(module, hidden_CH, temperature)
+            for (module, _), hidden_CH in zip(self.members, hidden, strict=True)
+        ]
 
     def chosen(self, tokens: Tokens, temperature: float, logits: int) -> Tensor:
         """Log-probabilities of the generated tokens, in row-major order. Shape (M,)."""
@@ -51,6 +56,38 @@ class Mixture:
         with torch.no_grad():
             (log_prob_M,) = in_chunks(gather, tokens_at_once(self.members[0][0], logits), target_M, *hidden)
         return log_prob_M
+
+
+@dataclass(frozen=True)
+class Contrast(Mixture):
+    """v_C ∝ expert / amateur, on what the expert finds plausible (LightReasoner, arXiv 2510.07962).
+
+    Both read the same token ids, and each place is the last real one of its prefix: the released code reads a
+    pad position in short rows, and re-tokenizes for the amateur.
+    """
+
+    plausible: float
+    """α, the least share of the expert's largest probability."""
+
+    @classmethod
+    def of(cls, expert: PreTrainedModel, amateur: PreTrainedModel, plausible: float) -> Self:
+        return cls(((expert, 1.0), (amateur, -1.0)), plausible)
+
+    @torch.no_grad()
+    def log_probs(self, hidden: tuple[Tensor, ...], temperature: float) -> Tensor:
+        expert_CV, amateur_CV = self._each(hidden, temperature)
+        return contrastive_label(expert_CV, amateur_CV, self.plausible)
+
+    @torch.no_grad()
+    def expertise(self, tokens: Tokens, temperature: float, logits: int) -> Tensor:
+        """KL(expert ‖ amateur) before each generated token, in row-major order. Shape (M,)."""
+
+        def divergence(*hidden: Tensor) -> tuple[Tensor]:
+            return (expertise(*self._each(hidden, temperature)),)
+
+        hidden = self.hidden(tokens, tokens.generated_NT)
+        (divergence_M,) = in_chunks(divergence, tokens_at_once(self.members[0][0], logits), *hidden)
+        return divergence_M
 
 
 def exact_kl(
@@ -66,6 +103,24 @@ def exact_kl(
     def divergence(hidden_CH: Tensor, *hidden: Tensor) -> tuple[Tensor]:
         own_CV = next_log_probs(module, hidden_CH, temperature)
         return (kl(own_CV, other.log_probs(hidden, temperature)),)
+
+    (kl_M,) = in_chunks(divergence, tokens_at_once(module, logits), before_MH, *other_hidden)
+    return kl_M
+
+
+def exact_kl_from(
+    module: PreTrainedModel,
+    before_MH: Tensor,
+    other: Mixture,
+    other_hidden: tuple[Tensor, ...],
+    temperature: float,
+    logits: int,
+) -> Tensor:
+    """KL(other ‖ policy) at each token, over the whole vocabulary, with the policy's gradient. Shape (M,)."""
+
+    def divergence(hidden_CH: Tensor, *hidden: Tensor) -> tuple[Tensor]:
+        own_CV = next_log_probs(module, hidden_CH, temperature)
+        return (kl(other.log_probs(hidden, temperature), own_CV),)
 
     (kl_M,) = in_chunks(divergence, tokens_at_once(module, logits), before_MH, *other_hidden)
     return kl_M

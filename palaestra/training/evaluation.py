@@ -18,8 +18,9 @@ from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
 from palaestra.models.base import Model
 from palaestra.models.config import ModelConfig
+from palaestra.training.best_of import best_of_curve
 from palaestra.training.pass_at_k import pass_curve
-from palaestra.training.rewards import utility
+from palaestra.training.rewards import RewardSource, utility
 from palaestra.training.rollouts import Rollouts
 
 BASELINE = "baseline"
@@ -38,6 +39,9 @@ class EvaluationConfig(Record):
     samples: int = Field(default=0, ge=0)
     """Answers per task for pass@k, with k from 1 to this number; an answer is right when its utility is above
     ½. 0 leaves pass@k out."""
+    best_of: bool = False
+    """Let the source of rewards pick the best of these answers, and tell the expected utility of the best of
+    k as best_of@k."""
     patience: int = Field(default=0, ge=0)
     """Training ends after so many evaluations in a row without a higher win rate than the best before; 0
     trains to the last step. Needs `every`."""
@@ -54,18 +58,23 @@ class Evaluation:
         rollouts: Rollouts,
         arena: Tournament,
         baselines: Sequence[Model],
+        source: RewardSource,
         emit: Sink,
+        prefix: str = "",
     ) -> None:
+        """`source` picks the best of n; `prefix` stands before what the trained policy is asked."""
         self._config = config
         self._tasks = tasks
         self._seed = seed
         self._rollouts = rollouts
+        self._later_rollouts = rollouts.asking(prefix)
         self._arena = arena
+        self._source = source
         self._models = baselines
         self._emit = emit
         self._start: list[Trajectory] = []
         self._baselines: dict[str, list[Trajectory]] = {}
-        self._start_curve: dict[str, float] = {}
+        self._start_curves: dict[str, float] = {}
 
     async def draw_baseline(self) -> None:
         """Answer with the policy as it is now and with the baselines; later answers are compared to that."""
@@ -73,20 +82,21 @@ class Evaluation:
         for model in self._models:
             rollouts = self._rollouts.drawing_from(model)
             self._baselines[model.name] = await rollouts.singles(f"{BASELINE}:{model.name}", self._tasks)
-        curve = await self._pass_at_k(f"{BASELINE}-samples")
-        self._start_curve = {f"start_{name}": value for name, value in curve.items()}
+        curves = await self._curves(self._rollouts, f"{BASELINE}-samples")
+        self._start_curves = {f"start_{name}": value for name, value in curves.items()}
 
     async def run(self, step: int) -> float:
         """Judge the policy as it is after `step` updates; emit its win rates (a tie is half) with intervals,
         and give that against the starting policy."""
-        answers = await self._rollouts.singles(f"evaluation-{step}", self._tasks)
+        answers = await self._later_rollouts.singles(f"evaluation-{step}", self._tasks)
         metrics = await self._compare(f"evaluation-{step}", answers, self._start)
         for name, others in self._baselines.items():
             found = await self._compare(f"evaluation-{step}:{name}", answers, others)
             metrics |= {f"{key}/{name}": value for key, value in found.items()}
             metrics[f"utility/{name}"] = self._utility(others)
         metrics |= {"utility": self._utility(answers), "start_utility": self._utility(self._start)}
-        metrics |= await self._pass_at_k(f"evaluation-{step}-samples") | self._start_curve
+        curves = await self._curves(self._later_rollouts, f"evaluation-{step}-samples")
+        metrics |= curves | self._start_curves
         self._emit(UpdateDone(step=step, phase="evaluation", metrics=metrics))
         return metrics["win_rate"]
 
@@ -114,17 +124,36 @@ class Evaluation:
             "left_out": len(groups) - len(scores),
         }
 
-    async def _pass_at_k(self, prefix: str) -> dict[str, float]:
-        """pass@k of the policy as it is now, by `pass@k`; empty when it is not asked for."""
+    async def _curves(self, rollouts: Rollouts, prefix: str) -> dict[str, float]:
+        """pass@k and best_of@k of the policy as it is now; empty when they are not asked for."""
         count = self._config.samples
         if not count:
             return {}
-        drawn = await self._rollouts.repeated(prefix, self._tasks, count)
-        correct = [
-            sum(utility(task, answer) > RIGHT for answer in answers)
+        drawn = await rollouts.repeated(prefix, self._tasks, count)
+        worths = [
+            [utility(task, answer) for answer in answers]
             for task, answers in zip(self._tasks, drawn, strict=True)
         ]
-        return {f"pass@{k}": value for k, value in enumerate(pass_curve(count, correct), start=1)}
+        curve = pass_curve(count, [sum(worth > RIGHT for worth in each) for each in worths])
+        found = {f"pass@{k}": value for k, value in enumerate(curve, start=1)}
+        if self._config.best_of:
+            found |= await self._best_of(prefix, drawn, worths)
+        return found
+
+    async def _best_of(
+        self, prefix: str, drawn: Sequence[Sequence[Trajectory]], worths: Sequence[Sequence[float]]
+    ) -> dict[str, float]:
+        """The mean over the tasks whose answers got rewards."""
+        names = [f"{prefix}/{task.id}" for task in self._tasks]
+        groups, tasks = dict(zip(names, drawn, strict=True)), dict(zip(names, self._tasks, strict=True))
+        rewards = await self._source.rewards(groups, tasks)
+        curves = [
+            best_of_curve(rewards[name], worth)
+            for name, worth in zip(names, worths, strict=True)
+            if name in rewards
+        ]
+        means = map(fmean, zip(*curves, strict=True))
+        return {f"best_of@{k}": mean for k, mean in enumerate(means, start=1)}
 
     def _utility(self, answers: Sequence[Trajectory]) -> float:
         return fmean(utility(task, answer) for task, answer in zip(self._tasks, answers, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from palaestra.core.errors import BudgetExceeded, NothingToLearn
@@ -13,8 +13,9 @@ from palaestra.training.batches import Batches, RewardedGroups
 from palaestra.training.checkpoint import Checkpoints
 from palaestra.training.config import TrainConfig
 from palaestra.training.evaluation import Evaluation
-from palaestra.training.feedback import Feedback
+from palaestra.training.feedback import Prompts
 from palaestra.training.progress import Progress
+from palaestra.training.sampler import Sampler
 from palaestra.training.samples import Sample
 from palaestra.training.selections import SELECTIONS, Select
 from palaestra.training.updater import Updater
@@ -27,9 +28,13 @@ class Loop:
     config: TrainConfig
     policy: HFModel
     batches: Batches
-    feedback: Feedback | None
-    """None where no teacher wants to be told anything."""
+    prompts: Prompts | None
+    """What samples are told in the place of their prompt; None where nothing is to be told."""
+    rework: Callable[[list[Sample]], list[Sample]]
+    """What is done to a step's samples before the update."""
     updater: Updater
+    sampler: Sampler | None
+    """What answers in the policy's place; None where the policy answers itself."""
     evaluation: Evaluation
     progress: Progress
     checkpoints: Checkpoints
@@ -43,6 +48,8 @@ class Loop:
         """
         await self.evaluation.draw_baseline()
         step = self.checkpoints.restore(self.policy, self.updater)
+        if step:
+            await self._pass_on()
         if self.progress.best is not None:
             self.checkpoints.mark_best(self.progress.best)
         while step < self.config.steps and not self.progress.is_over:
@@ -68,15 +75,20 @@ class Loop:
         """One batch of tasks from rollouts to update."""
         found = await self.batches.draw(step)
         started = time.monotonic()
-        samples = to_samples(found, SELECTIONS[self.config.selection], self.greedy_anchor, self.feedback)
+        samples = to_samples(found, SELECTIONS[self.config.selection], self.greedy_anchor, self.prompts)
         try:
-            metrics = self.updater.update(samples, self.config.minibatches)
+            metrics = self.updater.update(self.rework(samples), self.config.minibatches)
         except NothingToLearn as nothing:
             dropped = f" ({found.uniform} groups of equal rewards were dropped)" if found.uniform else ""
             self.emit(StepSkipped(step=step, reason=f"{nothing}{dropped}"))
             return
         metrics |= found.metrics | {"seconds_update": time.monotonic() - started}
+        await self._pass_on()
         self.emit(UpdateDone(step=step, phase="train", metrics=metrics))
+
+    async def _pass_on(self) -> None:
+        if self.sampler:
+            await self.sampler.follow()
 
     async def _evaluate(self, step: int) -> None:
         self.progress.add(step, await self.evaluation.run(step))
@@ -90,7 +102,7 @@ class Loop:
 
 
 def to_samples(
-    found: RewardedGroups, select: Select, greedy_anchor: bool, feedback: Feedback | None
+    found: RewardedGroups, select: Select, greedy_anchor: bool, told: Prompts | None
 ) -> list[Sample]:
     """The selected trajectories of every group with their rewards, groups and families."""
     families = sorted({task.family for task in found.tasks.values()})
@@ -98,7 +110,7 @@ def to_samples(
     for number, (group, members) in enumerate(found.groups.items()):
         task, rewards = found.tasks[group], found.rewards[group]
         prompts: Sequence[tuple[int, ...] | None] = (
-            feedback.prompts(task, members, rewards) if feedback else [None] * len(members)
+            told.prompts(task, members, rewards) if told else [None] * len(members)
         )
         for place in select([member.answer for member in members], rewards):
             trace = members[place].trace

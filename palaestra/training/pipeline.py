@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack
+from pathlib import Path
 
 from transformers import PreTrainedModel
 
@@ -16,20 +17,24 @@ from palaestra.core.places import load
 from palaestra.core.record import derive_seed
 from palaestra.core.task import Task
 from palaestra.datasets.families import Split, family
-from palaestra.models.hf import HFModel
+from palaestra.models.hf import HFModel, read_model
 from palaestra.models.registry import load_model
 from palaestra.store.run_store import RunStore
 from palaestra.store.runs import run_meter
-from palaestra.training.adapters import add_adapter
+from palaestra.training.adapters import add_adapter, frozen
 from palaestra.training.batches import Batches
 from palaestra.training.checkpoint import Checkpoints
+from palaestra.training.conditioning import Conditioning, conditioned
 from palaestra.training.config import TrainConfig
+from palaestra.training.critical_steps import CriticalSteps
 from palaestra.training.curriculum import Curriculum
+from palaestra.training.distributions import Contrast
 from palaestra.training.earlier import Earlier
 from palaestra.training.evaluation import Evaluation
-from palaestra.training.feedback import Feedback
+from palaestra.training.feedback import Feedback, Prompts, by_family
 from palaestra.training.loop import Loop
-from palaestra.training.objectives.base import Objective
+from palaestra.training.objectives.base import TAUGHT, Objective
+from palaestra.training.objectives.light_reasoner import LightReasonerConfig
 from palaestra.training.objectives.off_policy import OffPolicyCorrected
 from palaestra.training.objectives.registry import objective
 from palaestra.training.policy import START, starting_policy
@@ -46,9 +51,19 @@ from palaestra.training.rewards import (
     ranks_by_posterior,
 )
 from palaestra.training.rollouts import Rollouts, conversation
+from palaestra.training.sampler import FOLDER, Sampler, open_sampler
+from palaestra.training.samples import Sample
+from palaestra.training.scoring import Scorer
 from palaestra.training.teacher import Teacher
 from palaestra.training.update_mask import masks
 from palaestra.training.updater import Updater
+
+MIRRORS: Mapping[str, str] = {
+    "tensorboard": "palaestra.training.tensorboard:mirrored",
+    "wandb": "palaestra.training.weights_and_biases:mirrored",
+}
+Mirror = Callable[[Path, Sink], AbstractContextManager[Sink]]
+"""From a run's folder and a sink to one that writes metrics elsewhere as well."""
 
 
 async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished:
@@ -64,17 +79,22 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
     async with AsyncExitStack() as opened:
         earlier = Earlier(store)
         emit = earlier.without_repeats(emit)
-        if config.tensorboard:
-            mirrored = load("palaestra.training.tensorboard:mirrored", "tensorboard=true")
-            emit = opened.enter_context(mirrored(store.folder, emit))
+        for mirror in _mirrors(config):
+            emit = opened.enter_context(mirror(store.folder, emit))
         policy = await starting_policy(config, store.folder / START, emit)
         opened.push_async_callback(policy.close)
         judge = await opened.enter_async_context(open_judge(config.judge, config.seed, store))
         baselines = [load_model(model, store.cache) for model in config.evaluation.baselines]
         for model in baselines:
             opened.push_async_callback(model.close)
+        sampler = await _sampler(config, policy, store.folder, opened)
         rollouts = Rollouts(
-            policy, config.rollout, config.seed, emit, known=earlier.trajectories(), announced=earlier.tasks()
+            sampler.model if sampler else policy,
+            config.rollout,
+            config.seed,
+            emit,
+            known=earlier.trajectories(),
+            announced=earlier.tasks(),
         )
         arena = Tournament(
             judge,
@@ -86,18 +106,20 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
         )
         held_out = _tasks(config, config.evaluation.tasks, "held-out")
         chosen = _objective(config)
+        updater, teacher = _updater(config, chosen, policy)
+        source = _reward_source(config, policy, arena)
+        prefix = config.conditioning.best if config.conditioning else ""
         loop = Loop(
             config=config,
             policy=policy,
-            batches=Batches(
-                _curriculum(config, policy),
-                rollouts,
-                _reward_source(config, policy, arena),
-                config.refills,
+            batches=Batches(_curriculum(config, policy), rollouts, source, config.refills, prefix),
+            prompts=_prompts(config, teacher, policy),
+            rework=_rework(config, teacher, policy),
+            updater=updater,
+            sampler=sampler,
+            evaluation=Evaluation(
+                config.evaluation, held_out, config.seed, rollouts, arena, baselines, source, emit, prefix
             ),
-            feedback=_feedback(config, chosen, policy),
-            updater=_updater(config, chosen, policy),
-            evaluation=Evaluation(config.evaluation, held_out, config.seed, rollouts, arena, baselines, emit),
             progress=Progress(config.evaluation.patience, earlier.win_rates()),
             checkpoints=Checkpoints(store, config.keep_checkpoints, emit),
             emit=emit,
@@ -107,6 +129,19 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
         except BudgetExceeded as limit:
             return RunFinished(status="limit", reason=str(limit))
     return _finished(store)
+
+
+async def _sampler(
+    config: TrainConfig, policy: HFModel, folder: Path, opened: AsyncExitStack
+) -> Sampler | None:
+    wanted = config.sampler
+    return await opened.enter_async_context(open_sampler(wanted, policy, folder / FOLDER)) if wanted else None
+
+
+def _mirrors(config: TrainConfig) -> list[Mirror]:
+    """What metrics go to beside the store; each is imported now, not before."""
+    wanted = [name for name in MIRRORS if getattr(config, name)]
+    return [load(MIRRORS[name], f"{name}=true") for name in wanted]
 
 
 def _reward_source(config: TrainConfig, policy: HFModel, arena: Tournament) -> RewardSource:
@@ -129,52 +164,65 @@ def _objective(config: TrainConfig) -> Objective:
     return OffPolicyCorrected(chosen, config.off_policy) if config.off_policy else chosen
 
 
-def _has_teacher(chosen: Objective) -> bool:
-    return bool({"teacher_log_prob_NT", "teacher_candidate_log_prob_NTK"} & set(chosen.needs))
-
-
-def _updater(config: TrainConfig, chosen: Objective, policy: HFModel) -> Updater:
-    """What is made from the start weights is made before an adapter takes a part of them."""
+def _updater(config: TrainConfig, chosen: Objective, policy: HFModel) -> tuple[Updater, Teacher | None]:
     module = policy.module
-    needs_reference = {"reference_log_prob_NT", "reference_kl_NT"} & set(chosen.needs)
-    reference = _frozen(module) if needs_reference else None
-    start = _teaching_model(config, module) if _has_teacher(chosen) else None
-    allowed = masks(module, config.update_mask, config.seed) if config.update_mask else None
     if config.adapter:
         add_adapter(module, config.adapter, derive_seed(config.seed, "adapter"))
-    return Updater(
+    needs_reference = {"reference_log_prob_NT", "reference_kl_NT"} & set(chosen.needs)
+    reference = frozen(module) if needs_reference else None
+    has_teacher = bool(TAUGHT & set(chosen.needs))
+    start = _teaching_model(config, policy) if has_teacher else None
+    allowed = masks(module, config.update_mask, config.seed) if config.update_mask else None
+    teacher = Teacher(config.teacher, module, start) if has_teacher else None
+    updater = Updater(
         module,
         chosen,
         config.optimizer,
         steps=config.steps * config.minibatches,
         temperature=config.rollout.temperature,
         reference=reference,
-        teacher=Teacher(config.teacher, module, start) if _has_teacher(chosen) else None,
+        teacher=teacher,
         masks=allowed,
     )
+    return updater, teacher
 
 
-def _teaching_model(config: TrainConfig, module: PreTrainedModel) -> PreTrainedModel | None:
+def _teaching_model(config: TrainConfig, policy: HFModel) -> PreTrainedModel | None:
     """What a teacher is made from: the start policy, another model, or nothing but the policy."""
     if config.teacher.model is not None:
-        other: PreTrainedModel = HFModel.from_config(config.teacher.model).module.requires_grad_(False)
-        if other.config.vocab_size != module.config.vocab_size:
+        other, tokenizer = read_model(config.teacher.model)
+        sizes = other.config.vocab_size, policy.module.config.vocab_size
+        if sizes[0] != sizes[1] or tokenizer.get_vocab() != policy.tokenizer.get_vocab():
             raise ConfigError(
-                f"{config.teacher.model.name} has {other.config.vocab_size} tokens and the policy "
-                f"{module.config.vocab_size}; a teacher needs the policy's tokenizer"
+                f"{config.teacher.model.name} ({sizes[0]} tokens) and the policy ({sizes[1]}) have different "
+                "vocabularies; a teacher needs the policy's tokenizer"
             )
-        return other
-    return _frozen(module) if config.teacher.kind in ("frozen", "trust-region") else None
+        teaching: PreTrainedModel = other.eval().requires_grad_(False)
+        return teaching
+    return frozen(policy.module) if config.teacher.kind in ("frozen", "trust-region") else None
 
 
-def _frozen(module: PreTrainedModel) -> PreTrainedModel:
-    return copy.deepcopy(module).requires_grad_(False)
+def _prompts(config: TrainConfig, teacher: Teacher | None, policy: HFModel) -> Prompts | None:
+    shown = config.rollout.show_context
+    if config.conditioning:
+        return Conditioning(policy, shown, config.conditioning)
+    if teacher and teacher.is_self:
+        return Feedback(policy, shown, config.teacher.success, by_family)
+    return None
 
 
-def _feedback(config: TrainConfig, chosen: Objective, policy: HFModel) -> Feedback | None:
-    if not _has_teacher(chosen) or config.teacher.model is not None:
-        return None
-    return Feedback(policy, config.rollout.show_context, config.teacher.success)
+def _rework(
+    config: TrainConfig, teacher: Teacher | None, policy: HFModel
+) -> Callable[[list[Sample]], list[Sample]]:
+    if config.conditioning:
+        return conditioned
+    if isinstance(config.objective, LightReasonerConfig):
+        assert teacher is not None
+        assert isinstance(teacher.distribution, Contrast)
+        passes = config.optimizer.tokens_per_pass, config.optimizer.logits_at_once
+        scorer = Scorer(policy.module, config.rollout.temperature, *passes)
+        return CriticalSteps(teacher.distribution, scorer, config.objective.least_divergence)
+    return list
 
 
 def _curriculum(config: TrainConfig, policy: HFModel) -> Curriculum:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from palaestra.core.events import Sink, UpdateDone
 from palaestra.datasets.families import Example, family
+from palaestra.models.config import ModelConfig
 from palaestra.models.hf import HFModel
 from palaestra.models.tiny import TinyModel
 from palaestra.training.config import TrainConfig
@@ -28,10 +29,15 @@ async def starting_policy(config: TrainConfig, folder: Path, emit: Sink) -> HFMo
     if made_here and not folder.exists():
         await _make(config, folder, emit)
     source = f"hf/{folder}" if made_here else config.policy.name
-    dtype = "bfloat16" if config.policy.dtype == "bfloat16" else "float32"
-    policy = HFModel.from_config(config.policy.model_copy(update={"name": source, "dtype": dtype}))
+    policy = load_policy(config.policy.model_copy(update={"name": source}))
     policy.name = config.policy.name
     return policy
+
+
+def load_policy(config: ModelConfig) -> HFModel:
+    """The weights in the type in which they are trained: float32, unless bfloat16 is asked for."""
+    dtype = "bfloat16" if config.dtype == "bfloat16" else "float32"
+    return HFModel.from_config(config.model_copy(update={"dtype": dtype}))
 
 
 async def _make(config: TrainConfig, folder: Path, emit: Sink) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from palaestra.core.chat import TokenTrace
 from palaestra.core.errors import ConfigError
@@ -51,10 +52,14 @@ class ReferenceRewards:
             reasonings = [member.answer.rpartition(self._marker)[0] for member in members]
             samples = [self._sample(tasks[group], reasoning) for reasoning in ("", *reasonings)]
             log_prob_NT, _ = self._scorer.statistics(samples)
-            reward_N = probability_reward(log_prob_NT, self._scorer.generated(samples)).cpu()
+            reward_N = self.reward(log_prob_NT, self._scorer.generated(samples)).cpu()
             well_formed_G = torch.tensor([member.answer.count(self._marker) == 1 for member in members])
             found[group] = with_format(debiased(reward_N[1:], reward_N[0]), well_formed_G).tolist()
         return found
+
+    def reward(self, answer_log_prob_NT: Tensor, answer_mask_NT: Tensor) -> Tensor:
+        """What is made of the reference's tokens; the paper's ablations make something else."""
+        return probability_reward(answer_log_prob_NT, answer_mask_NT)
 
     def _sample(self, task: Task, reasoning: str) -> Sample:
         """The reference after some reasoning, as if the policy had answered it. Its tokens are found by their

@@ -65,11 +65,18 @@ class Rollouts:
         self._emit = emit
         self._known = known
         self._announced = set(announced)
+        self._prefix = ""
 
     def drawing_from(self, model: Model) -> Rollouts:
         """The same with another model."""
         other = copy.copy(self)
         other._policy = model
+        return other
+
+    def asking(self, prefix: str) -> Rollouts:
+        """The same with `prefix` before every request."""
+        other = copy.copy(self)
+        other._prefix = prefix
         return other
 
     async def groups(
@@ -125,7 +132,7 @@ class Rollouts:
             max_tokens=draw.max_tokens,
             seed=derive_seed(self._seed, draw.id),
         )
-        messages = conversation(draw.task, self._config.show_context)
+        messages = conversation(draw.task, self._config.show_context, self._prefix)
         try:
             completion = await self._policy.generate(messages, sampling)
         except ContextTooLong as error:
@@ -179,7 +186,8 @@ class Rollouts:
         self._emit(TrajectoryFinished(group=draw.group, trajectory=trajectory))
 
 
-def conversation(task: Task, show_context: bool) -> list[Message]:
+def conversation(task: Task, show_context: bool, prefix: str = "") -> list[Message]:
     """What the policy is shown of a task."""
     context = task.context if show_context and isinstance(task.context, str) else None
-    return [Message(role="user", content=f"{context}\n\n{task.request}" if context else task.request)]
+    request = prefix + task.request
+    return [Message(role="user", content=f"{context}\n\n{request}" if context else request)]

@@ -5,6 +5,7 @@ Shape suffixes: `_N` rollouts, `_T` tokens of the whole sequence, prompt include
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -33,6 +34,11 @@ class Sample(NamedTuple):
         return sum(self.trace.mask)
 
     @property
+    def prompt(self) -> tuple[int, ...]:
+        """What comes before the first generated token."""
+        return self.trace.ids[: self.trace.mask.index(True)] if True in self.trace.mask else self.trace.ids
+
+    @property
     def log_probs(self) -> list[float]:
         """The sampler's, of the generated tokens."""
         pairs = zip(self.trace.log_probs, self.trace.mask, strict=True)
@@ -40,7 +46,7 @@ class Sample(NamedTuple):
 
     def as_taught(self) -> Sample:
         """The same generation after the teacher's prompt."""
-        if self.teacher_prompt is None:
+        if self.teacher_prompt is None or not self.generated:
             return self
         start = self.trace.mask.index(True)
         prompt = self.teacher_prompt
@@ -71,6 +77,22 @@ def collate(samples: Sequence[Sample], device: torch.device) -> Tokens:
         attention_NT[row, :length] = 1
         generated_NT[row, :length] = torch.tensor(trace.mask)
     return Tokens(ids_NT.to(device), attention_NT.to(device), generated_NT.to(device))
+
+
+def lengths_to_pack(samples: Sequence[Sample]) -> list[int]:
+    """The length of each sample. Those of one prompt are all as long as the longest of them, so that they
+    share a pass, which reads the prompt once; not so where padding them costs more than the prompt."""
+    lengths = [len(sample.trace.ids) for sample in samples]
+    siblings: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, sample in enumerate(samples):
+        siblings[sample.prompt].append(place)
+    for prompt, places in siblings.items():
+        longest = max(lengths[place] for place in places)
+        padding = sum(longest - lengths[place] for place in places)
+        if padding <= len(prompt) * (len(places) - 1):
+            for place in places:
+                lengths[place] = longest
+    return lengths
 
 
 def packed(lengths: Sequence[int], tokens: int, together: int = 1) -> Iterator[list[int]]:

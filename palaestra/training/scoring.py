@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 from palaestra.core.errors import TrainingError
 from palaestra.models.log_probs import token_statistics
 from palaestra.training.critic import Critic
-from palaestra.training.distributions import Mixture
+from palaestra.training.distributions import Contrast, Mixture
+from palaestra.training.objectives.base import TokenBatch
 from palaestra.training.objectives.off_policy import effective_sample_size, sequence_weights, token_weights
-from palaestra.training.samples import Sample, Tokens, collate, packed
+from palaestra.training.samples import Sample, Tokens, collate, lengths_to_pack, packed
 
 MOST_GAP = 0.1
 """Nats, on average over a batch, by which sampler and trainer may differ on the tokens that were sampled."""
@@ -55,6 +56,14 @@ class Scorer:
 
         return self._over_passes(samples, score)[0]
 
+    def expertise(self, samples: Sequence[Sample], contrast: Contrast) -> Tensor:
+        """KL(expert ‖ amateur) before each generated token. Shape (N, T)."""
+
+        def score(tokens: Tokens) -> tuple[Tensor]:
+            return (contrast.expertise(tokens, self._temperature, self._logits_at_once),)
+
+        return self._over_passes(samples, score)[0]
+
     def values(self, samples: Sequence[Sample], critic: Critic) -> Tensor:
         """The critic's value before each generated token. Shape (N, T)."""
         return self._over_passes(samples, lambda tokens: (critic(tokens, tokens.generated_NT),))[0]
@@ -75,7 +84,7 @@ class Scorer:
         """The values that `score` gives for the generated tokens of each pass, laid out as (N, T)."""
         generated_NT = self.generated(samples)
         found: list[Tensor] = []
-        for rows in packed([len(sample.trace.ids) for sample in samples], self._tokens_per_pass):
+        for rows in packed(lengths_to_pack(samples), self._tokens_per_pass):
             values = score(collate([samples[row] for row in rows], self._module.device))
             found = found or [torch.zeros(generated_NT.shape, device=generated_NT.device) for _ in values]
             where_NT = generated_NT[rows]
@@ -84,15 +93,21 @@ class Scorer:
         return tuple(found)
 
 
-def sampler_metrics(log_prob_NT: Tensor, sampler_NT: Tensor, sampled_NT: Tensor) -> dict[str, float]:
+def sampler_metrics(batch: TokenBatch, samples: Sequence[Sample]) -> dict[str, float]:
     """How far the sampler is from the trainer on the same tokens, and what it leaves of the samples.
 
+    Of the tokens that were sampled and that the trainer has looked at: `old_log_prob_NT` is NaN on others.
     The effective sample size is that of the weights trainer / sampler: over tokens, each by itself, and over
     whole sequences. 1 is what exact agreement gives.
 
     Raises:
         TrainingError: they are too far from each other to be the same policy.
     """
+    log_prob_NT, sampler_NT = batch.given("old_log_prob_NT"), batch.given("sampler_log_prob_NT")
+    sampled_N = torch.tensor([sample.sampled for sample in samples], device=log_prob_NT.device)
+    sampled_NT = batch.mask_NT & sampled_N[:, None] & ~log_prob_NT.isnan()
+    if not sampled_NT.any():
+        return {}
     gap_M = (log_prob_NT - sampler_NT)[sampled_NT].abs()
     if not gap_M.mean() <= MOST_GAP:
         raise TrainingError(

@@ -12,30 +12,43 @@ from transformers import PreTrainedModel
 from palaestra.core.errors import ConfigError
 from palaestra.core.record import Record
 from palaestra.models.config import ModelConfig
-from palaestra.training.distributions import Mixture
+from palaestra.training.adapters import frozen
+from palaestra.training.distributions import Contrast, Mixture
 from palaestra.training.objectives.self_teacher import move_average
 
-TeacherKind = Literal["model", "frozen", "average", "trust-region", "current"]
+TeacherKind = Literal["model", "frozen", "average", "trust-region", "current", "contrast"]
 """model: another one, with the policy's tokenizer. frozen: the start policy. average: a moving average of the
-policy. trust-region: start and current policy, mixed in proportion to their logits. current: the policy."""
+policy. trust-region: start and current policy, mixed in proportion to their logits. current: the policy.
+contrast: what the start policy knows better than a weaker model, for light-reasoner."""
+
+OTHERS: tuple[TeacherKind, ...] = ("model", "contrast")
+"""Those that take another model, and are no self-teachers."""
 
 
 class TeacherConfig(Record):
     kind: TeacherKind = "average"
     model: ModelConfig | None = None
-    """Of the kind `model` only."""
+    """Of the kind `model`; of the kind `contrast` the amateur. hf/<folder or hub id>."""
     rate: float = Field(default=0.05, gt=0, le=1)
     """η of the moving average, after each step."""
     share: float = Field(default=0.01, ge=0, le=1)
     """The current policy's, in a trust region."""
-
+    plausible: float = Field(default=0.2, gt=0, le=1)
+    """α of a contrast: tokens with less than this share of the expert's largest probability are not in its
+    labels."""
     success: float = 0.5
     """The reward from which on an answer is shown to a self-teacher, for its siblings."""
 
     @model_validator(mode="after")
     def _names_its_model(self) -> TeacherConfig:
-        if (self.kind == "model") != (self.model is not None):
-            raise ValueError("teacher.model is what teacher.kind=model needs, and no other kind")
+        if (self.kind in OTHERS) != (self.model is not None):
+            raise ValueError(
+                "teacher.model is what teacher.kind=model and teacher.kind=contrast need, and no other kind"
+            )
+        if self.model is not None and not self.model.name.startswith("hf/"):
+            raise ValueError(f"teacher.model is {self.model.name}; give hf/<folder or hub id>")
+        if self.model is not None and (self.model.contrast is not None or self.model.repeat != "none"):
+            raise ValueError("a teacher reads on as it is; leave contrast and repeat out of teacher.model")
         return self
 
 
@@ -46,12 +59,14 @@ class Teacher:
     def __init__(
         self, config: TeacherConfig, policy: PreTrainedModel, start: PreTrainedModel | None = None
     ) -> None:
-        """`start` is the start policy, or the other model."""
-        self.is_self = config.kind != "model"
+        """`start` is the start policy, or the other model. The expert of a contrast is the policy as it is
+        now."""
+        self.is_self = config.kind not in OTHERS
         self._policy = policy
         self._rate = config.rate
         self._average: PreTrainedModel | None = None
-        if config.kind in ("model", "frozen", "trust-region") and start is None:
+        self.distribution: Mixture
+        if config.kind in (*OTHERS, "frozen", "trust-region") and start is None:
             raise ConfigError(f"a teacher of the kind {config.kind} needs the model that it is made from")
         match config.kind, start:
             case "average", _:
@@ -62,6 +77,8 @@ class Teacher:
                 self.distribution = Mixture(((policy, 1.0),))
             case "trust-region", PreTrainedModel():
                 self.distribution = Mixture(((start, 1 - config.share), (policy, config.share)))
+            case "contrast", PreTrainedModel():
+                self.distribution = Contrast.of(frozen(policy), start, config.plausible)
             case _, PreTrainedModel():
                 self.distribution = Mixture(((start, 1.0),))
 

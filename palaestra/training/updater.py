@@ -23,11 +23,11 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from palaestra.core.errors import NothingToLearn, TrainingError
 from palaestra.models.log_probs import hidden_before, statistics_after
 from palaestra.training.critic import Critic
-from palaestra.training.distributions import Mixture, candidates, exact_kl
+from palaestra.training.distributions import Mixture, candidates, exact_kl, exact_kl_from
 from palaestra.training.objectives.aggregation import Totals, aggregate
-from palaestra.training.objectives.base import Objective, TokenBatch
+from palaestra.training.objectives.base import TAUGHT, Objective, TokenBatch
 from palaestra.training.optimizer import Optimizer, OptimizerConfig
-from palaestra.training.samples import Sample, Tokens, collate, packed
+from palaestra.training.samples import Sample, Tokens, collate, lengths_to_pack, packed
 from palaestra.training.scoring import Scorer, sampler_metrics
 from palaestra.training.teacher import Teacher
 
@@ -89,7 +89,7 @@ class Updater:
             raise NothingToLearn("there is no sample to learn from")
         metrics: dict[str, float] = defaultdict(float)
         metrics["learning_rate"] = self._optimizer.learning_rate
-        batch, self._objective = self._objective.prepare(self._before(samples, metrics))
+        batch, self._objective = self._objective.prepare(self._before(samples))
         kept = batch.mask_NT.any(dim=-1).nonzero().flatten().tolist()
         if not kept:
             raise NothingToLearn(f"the objective kept none of {len(samples)} samples")
@@ -98,6 +98,7 @@ class Updater:
             raise NothingToLearn(f"all advantages of {len(kept)} samples are 0")
         together = self._objective.rows_together
         size = math.ceil(len(kept) / together / minibatches) * together
+        batch = self._with_old_policy(batch, samples, kept[size:])
         for start in range(0, len(kept), size):
             rows = kept[start : start + size]
             self._step(samples, batch, active_NT, rows, metrics, weight=len(rows) / len(kept))
@@ -124,44 +125,51 @@ class Updater:
             raise TrainingError(
                 "the objective has a KL term and needs a reference model; set kl to 0 or give one"
             )
-        if self._needs & {"teacher_log_prob_NT", "teacher_candidate_log_prob_NTK"} and self._teacher is None:
+        if self._needs & TAUGHT and self._teacher is None:
             raise TrainingError("the objective learns from a teacher and none is given; give one")
-        if "candidate_log_prob_NTK" in self._needs and not self._objective.candidate_count:
-            raise TrainingError(
-                "the objective learns from labels of its own making, which a teacher does not give; call it "
-                "on the batches that you make them for"
-            )
         if "relaxed_reward_N" in self._needs:
             raise TrainingError(
-                "the objective differentiates a reward through the generation, which sampled tokens do not "
-                "allow; call it on a relaxed generation of your own"
+                "the objective differentiates a reward through a relaxed generation, which sampled tokens "
+                "are not; take a RelaxedUpdater"
             )
 
-    def _before(self, samples: Sequence[Sample], metrics: dict[str, float]) -> TokenBatch:
-        """What is known of the samples before the first step on them, without gradient."""
+    def _before(self, samples: Sequence[Sample]) -> TokenBatch:
+        """What is known of the samples before the first step on them, without gradient.
+
+        Log-probabilities and entropies are NaN unless the objective prepares by them.
+        """
         scorer, device = self._scorer, self.module.device
         generated_NT = scorer.generated(samples)
         nothing_NT = torch.zeros(generated_NT.shape, device=device)
-        log_prob_NT, entropy_NT = nothing_NT, nothing_NT
-        if self._looks_at_old(samples):
+        log_prob_NT = entropy_NT = nothing_NT.masked_fill(generated_NT, torch.nan)
+        if self._objective.prepare_reads_policy:
             log_prob_NT, entropy_NT = scorer.statistics(samples)
-        sampler_NT = scorer.sampler_log_probs(samples, log_prob_NT)
-        sampled_N = torch.tensor([sample.sampled for sample in samples], device=device)
-        if sampled_N.any():
-            sampled_NT = generated_NT & sampled_N[:, None]
-            metrics |= sampler_metrics(log_prob_NT, sampler_NT, sampled_NT)
         batch = TokenBatch(
             log_prob_NT=log_prob_NT,
             entropy_NT=entropy_NT,
             advantage_NT=nothing_NT,
             mask_NT=generated_NT,
             old_log_prob_NT=log_prob_NT,
-            sampler_log_prob_NT=sampler_NT,
+            sampler_log_prob_NT=scorer.sampler_log_probs(samples, log_prob_NT),
             reward_N=torch.tensor([sample.reward for sample in samples], device=device),
             group_N=torch.tensor([sample.group for sample in samples], device=device),
             family_N=torch.tensor([sample.family for sample in samples], device=device),
         )
         return self._with_others(batch, samples)
+
+    def _with_old_policy(
+        self, batch: TokenBatch, samples: Sequence[Sample], later: Sequence[int]
+    ) -> TokenBatch:
+        """The batch with the old policy's log-probabilities of rows whose minibatch comes after a step.
+
+        Those of the first minibatch are what its own passes find: until the first step the policy is the old
+        one, and the ratio is exactly 1.
+        """
+        old_NT = batch.given("old_log_prob_NT").clone()
+        if later and old_NT.isnan().any() and "old_log_prob_NT" in self._needs:
+            log_prob_NT, _ = self._scorer.statistics([samples[row] for row in later])
+            old_NT[later, : log_prob_NT.shape[1]] = log_prob_NT
+        return replace(batch, old_log_prob_NT=old_NT)
 
     def _with_others(self, batch: TokenBatch, samples: Sequence[Sample]) -> TokenBatch:
         """What other models say of the samples, as far as the objective asks."""
@@ -180,11 +188,6 @@ class Updater:
         if "teacher_candidate_log_prob_NTK" in self._needs:
             batch = batch.keeping(told_N1[:, 0])
         return batch
-
-    def _looks_at_old(self, samples: Sequence[Sample]) -> bool:
-        """Whether anything is to be learnt or told of the old policy; answers to imitate need none of it."""
-        prepares = type(self._objective).prepare is not Objective.prepare
-        return "old_log_prob_NT" in self._needs or prepares or any(sample.sampled for sample in samples)
 
     def _active(self, batch: TokenBatch) -> Tensor:
         """The tokens that must be computed: those of weight 0 are skipped, not multiplied."""
@@ -207,7 +210,7 @@ class Updater:
             metrics["minibatches_skipped"] += 1
             return
         totals, seen = Totals.of(batch.mask_NT[rows]), Totals.of(batch.mask_NT[visited])
-        lengths = [len(samples[row].trace.ids) for row in visited]
+        lengths = lengths_to_pack([samples[row] for row in visited])
         for places in packed(lengths, self._config.tokens_per_pass, self._objective.rows_together):
             chosen = [visited[place] for place in places]
             with self._checkpointed():
@@ -215,9 +218,13 @@ class Updater:
                 loss_NT, observed = self._objective(part)
                 loss = aggregate(loss_NT, part.mask_NT, self._objective.aggregation, totals)
                 loss.backward()
+            old_NT = part.given("old_log_prob_NT")
+            batch.given("old_log_prob_NT")[chosen, : old_NT.shape[1]] = old_NT
             metrics["loss"] += weight * float(loss.detach())
             for name, value in observed.items():
                 metrics[name] += weight * float(aggregate(value, part.mask_NT, "token-mean", seen))
+        if "sampler_gap_mean" not in metrics:
+            metrics |= sampler_metrics(batch, samples)
         metrics["gradient_norm"] += weight * self._optimizer.step()
         if self._teacher:
             self._teacher.follow()
@@ -239,10 +246,14 @@ class Updater:
             self._temperature,
             self._config.logits_at_once,
         )
+        log_prob_NT = part.log_prob_NT.masked_scatter(active_NT, log_prob_M)
+        own_NT = log_prob_NT.detach()
         part = replace(
             part,
-            log_prob_NT=part.log_prob_NT.masked_scatter(active_NT, log_prob_M),
+            log_prob_NT=log_prob_NT,
             entropy_NT=part.entropy_NT.masked_scatter(active_NT, entropy_M),
+            old_log_prob_NT=_known(part.given("old_log_prob_NT"), own_NT),
+            sampler_log_prob_NT=_known(part.given("sampler_log_prob_NT"), own_NT),
         )
         if self._critic:
             value_M = self._critic(tokens, select_NT)
@@ -267,6 +278,11 @@ class Updater:
             kl_M = exact_kl(self.module, before_MH, self._reference, hidden, *how)
             zeros_NT = torch.zeros_like(part.entropy_NT)
             part = replace(part, reference_kl_NT=zeros_NT.masked_scatter(mask_NT, kl_M))
+        if "teacher_kl_NT" in self._needs and self._teacher:
+            teacher = self._teacher.distribution
+            kl_M = exact_kl_from(self.module, before_MH, teacher, teacher.hidden(tokens, select_NT), *how)
+            zeros_NT = torch.zeros_like(part.entropy_NT)
+            part = replace(part, teacher_kl_NT=zeros_NT.masked_scatter(mask_NT, kl_M))
         if "teacher_candidate_log_prob_NTK" in self._needs and self._teacher:
             taught = collate([sample.as_taught() for sample in samples], self.module.device)
             teacher = self._teacher.distribution
@@ -295,6 +311,11 @@ class Updater:
         finally:
             for layer in layers:
                 layer.training = layer.gradient_checkpointing = False
+
+
+def _known(value_NT: Tensor, otherwise_NT: Tensor) -> Tensor:
+    """The value, and the other one where it is NaN."""
+    return value_NT.where(~value_NT.isnan(), otherwise_NT)
 
 
 def _rows(batch: TokenBatch, rows: Sequence[int], width: int) -> TokenBatch:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from palaestra.core.chat import Completion, Message, Sampling
 from palaestra.core.errors import ConfigError, ContextTooLong
@@ -102,6 +103,34 @@ def test_greedy_and_sampled_rows_share_a_batch(model: TinyModel) -> None:
     together = ask(model, ["plan"] * 3, sampling)
     assert len({completion.usage.seconds for completion in together}) == 1
     assert [each.text for each in together] == [ask(model, ["plan"], [one])[0].text for one in sampling]
+
+
+def test_greedy_rows_are_those_of_transformers(model: TinyModel) -> None:
+    together = ask(model, PROMPTS, [Sampling(temperature=0, max_tokens=12)] * 4)
+    for prompt, completion in zip(PROMPTS, together, strict=True):
+        ids = torch.tensor([model.encode([Message(role="user", content=prompt)])])
+        settings = GenerationConfig(
+            do_sample=False, max_new_tokens=12, eos_token_id=model.tokenizer.eos_token_id, pad_token_id=0
+        )
+        expected = model.module.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+        assert completion.trace is not None
+        assert list(completion.trace.ids) == expected[0].tolist()
+
+
+def test_a_prompt_is_read_once_and_a_row_that_has_ended_no_more(model: TinyModel) -> None:
+    read: list[tuple[int, int]] = []
+    hook = model.module.base_model.register_forward_hook(
+        lambda module, args, kwargs, output: read.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    prompts = ["plan"] * 30 + ["two"] * 30
+    made = ask(model, prompts, [Sampling(max_tokens=30, seed=seed) for seed in range(60)])
+    hook.remove()
+    lengths = [completion.usage.tokens_out for completion in made]
+    assert min(lengths) < 25
+    assert read[0][0] == 2
+    assert [rows for rows, _ in read[1:]] == [
+        sum(length > count for length in lengths) for count in range(1, max(lengths))
+    ]
 
 
 def test_the_checkpoints_own_defaults_of_generation_do_not_count(model: TinyModel, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from palaestra.core.errors import ConfigError, TrainingError
 from palaestra.models.config import ModelConfig
 from palaestra.models.hf import HFModel
 from palaestra.models.tiny import TinyModel
-from palaestra.training.adapters import AdapterConfig, add_adapter, merged
+from palaestra.training.adapters import AdapterConfig, add_adapter, frozen, merged
 from palaestra.training.checkpoint import load_checkpoint, save_checkpoint
 from palaestra.training.objectives.grpo import GRPO, GRPOConfig
 from palaestra.training.optimizer import OptimizerConfig
@@ -37,15 +37,28 @@ def adapted(policy: TinyModel, kind: Kind) -> TinyModel:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_starts_as_the_policy_so_that_the_kl_to_it_is_zero(
+def test_the_reference_is_the_policy_as_it_began_and_shares_its_frozen_weights(
     policy: TinyModel, rollouts: list[Sample], kind: Kind
 ) -> None:
     start = adapted(policy, kind)
-    torch.testing.assert_close(logits(start.module), logits(policy.module), atol=1e-5, rtol=1e-4)
+    began = logits(start.module)
+    torch.testing.assert_close(began, logits(policy.module), atol=1e-5, rtol=1e-4)
+    reference = frozen(start.module)
     objective = GRPO(GRPOConfig(kl=0.1))
-    updater = Updater(start.module, objective, SETTINGS, 3, reference=policy.module)
-    assert updater.update(rollouts)["kl_to_reference"] == pytest.approx(0, abs=1e-6)
+    updater = Updater(start.module, objective, SETTINGS, 3, reference=reference)
+    assert updater.update(rollouts)["kl_to_reference"] == 0
     assert updater.update(rollouts)["kl_to_reference"] > 1e-6
+    assert torch.equal(logits(reference), began)
+    weights = {weight.data_ptr() for weight in start.module.parameters()}
+    own = [name for name, weight in reference.named_parameters() if weight.data_ptr() not in weights]
+    assert own
+    assert all("lora_" in name for name in own)
+    assert not any(weight.requires_grad for weight in reference.parameters())
+
+
+def test_the_reference_of_a_policy_without_adapters_shares_nothing(policy: TinyModel) -> None:
+    weights = {weight.data_ptr() for weight in policy.module.parameters()}
+    assert not any(weight.data_ptr() in weights for weight in frozen(policy.module).parameters())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,7 @@
 """Whole training runs of a few steps, by every method that `train` knows."""
 
 import asyncio
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from palaestra.core.config import validate
 from palaestra.core.errors import ConfigError
@@ -23,6 +24,7 @@ from palaestra.core.events import (
 )
 from palaestra.models.config import ModelConfig
 from palaestra.models.hf import HFModel
+from palaestra.models.tiny import TinyConfig, TinyModel
 from palaestra.store.run_store import RunStore
 from palaestra.training.config import TrainConfig
 from palaestra.training.objectives.registry import AnyObjectiveConfig
@@ -31,7 +33,7 @@ from palaestra.training.tensorboard import FOLDER
 
 PAIRED = {"dpo", "simpo"}
 RANKED = ("arena-rl", "reinforce++", "aepo", "ppo", "dpo", "sft", "sdpo-grpo")
-NOT_HERE = {"grade", "grade-ste", "light-reasoner"}
+NOT_HERE = {"grade", "grade-ste"}
 NAMES = [config.model_fields["name"].default for config in get_args(get_args(AnyObjectiveConfig)[0])]
 BASE: dict[str, Any] = {
     "tiny": {"hidden": 64, "layers": 2, "heads": 2, "feed_forward": 128, "window": 192},
@@ -64,6 +66,18 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.folder / "start"
 
 
+@pytest.fixture(scope="module")
+def amateur(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a part of what it learned shaken out of it."""
+    folder = tmp_path_factory.mktemp("amateur")
+    shutil.copytree(start, folder, dirs_exist_ok=True)
+    kept = load_file(folder / "model.safetensors")
+    draw = torch.Generator().manual_seed(1)
+    shaken = {name: each + 0.06 * torch.randn(each.shape, generator=draw) for name, each in kept.items()}
+    save_file(shaken, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 def settings(start: Path, **changes: Any) -> TrainConfig:
     policy = {"name": f"hf/{start}", "device": "cpu", "concurrency": 256}
     return validate(TrainConfig, BASE | {"policy": policy} | changes, source="test")
@@ -94,7 +108,7 @@ def differ(one: Path, other: Path) -> bool:
     return any(not torch.equal(first[name], second[name]) for name in first)
 
 
-def method(name: str, start: Path) -> dict[str, Any]:
+def method(name: str, start: Path, amateur: Path) -> dict[str, Any]:
     changes: dict[str, Any] = {"objective": {"name": name}}
     if name in PAIRED:
         changes["selection"] = "best-and-worst"
@@ -102,6 +116,9 @@ def method(name: str, start: Path) -> dict[str, Any]:
         changes["selection"] = "best"
     if name == "on-policy-distillation":
         changes["teacher"] = {"kind": "model", "model": {"name": f"hf/{start}", "device": "cpu"}}
+    if name == "light-reasoner":
+        changes["objective"]["least_divergence"] = 0.0
+        changes["teacher"] = {"kind": "contrast", "model": {"name": f"hf/{amateur}", "device": "cpu"}}
     if name == "sdpo":
         changes["teacher"] = {"success": 0.0}  # any sibling will do
     return changes
@@ -112,9 +129,9 @@ def method(name: str, start: Path) -> dict[str, Any]:
     [(name, "utility") for name in NAMES if name not in NOT_HERE] + [(name, "tournament") for name in RANKED],
 )
 def test_every_objective_trains_on_ranks_and_on_rewards(
-    run: Run, start: Path, name: str, reward: str
+    run: Run, start: Path, amateur: Path, name: str, reward: str
 ) -> None:
-    store = run(reward=reward, **method(name, start))
+    store = run(reward=reward, **method(name, start, amateur))
     done, skipped = updates(store), list(store.events(StepSkipped))
     assert sorted([each.step for each in done] + [each.step for each in skipped]) == [1, 2]
     assert done or (name, reward) == ("psr", "utility"), "of this policy no plan need be worth more than ½"
@@ -128,9 +145,9 @@ def test_every_objective_trains_on_ranks_and_on_rewards(
     store.close()
 
 
-def test_a_teacher_that_is_the_policy_has_nothing_to_teach(run: Run, start: Path) -> None:
+def test_a_teacher_that_is_the_policy_has_nothing_to_teach(run: Run, start: Path, amateur: Path) -> None:
     """Up to the sampler's last digits; and no judge is asked where nothing is rewarded."""
-    store = run(reward="none", steps=1, **method("on-policy-distillation", start))
+    store = run(reward="none", steps=1, **method("on-policy-distillation", start, amateur))
     (update,) = updates(store)
     assert update.metrics["kl_to_teacher"] == pytest.approx(0, abs=1e-5)
     assert update.metrics["gradient_norm"] < 1e-3
@@ -152,12 +169,16 @@ class Interrupted(Exception):
         {"objective": {"name": "ppo"}},
         {"objective": {"name": "grpo"}, "adapter": {"kind": "pissa", "rank": 4}},
         {"objective": {"name": "grpo"}, "update_mask": {"parts": ["not-principal"]}},
+        {"objective": {"name": "light-reasoner"}},
+        {"objective": {"name": "sft"}, "conditioning": {"levels": ["poor: ", "good: "]}},
     ],
-    ids=["aepo", "rlpr", "average", "trust-region", "ppo", "pissa", "mask"],
+    ids=["aepo", "rlpr", "average", "trust-region", "ppo", "pissa", "mask", "contrast", "conditioning"],
 )
 def test_stopped_and_resumed_it_ends_with_the_same_bits(
-    run: Run, start: Path, tmp_path: Path, changes: dict[str, Any]
+    run: Run, start: Path, amateur: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
+    if changes["objective"]["name"] == "light-reasoner":
+        changes = method("light-reasoner", start, amateur)
     changes = changes | {"steps": 4, "checkpoint_every": 2, "reward": "utility"}
     whole = run(**changes)
     config = settings(start, **changes)
@@ -288,6 +309,18 @@ def test_stages_and_posterior_ranks_and_bfloat16(run: Run, start: Path) -> None:
         ({"teacher": {"kind": "model"}}, "teacher.model is what"),
         ({"adapter": {"kind": "lora"}, "update_mask": {"parts": ["principal"]}}, "one of the two"),
         ({"evaluation": {"patience": 1}}, "needs evaluation.every"),
+        ({"evaluation": {"best_of": True}}, "needs evaluation.samples"),
+        ({"objective": "light-reasoner"}, "teacher.kind=contrast"),
+        ({"teacher": {"rate": 0.5}}, "objective arena-rl learns from no teacher"),
+        ({"teacher": {"kind": "model", "model": "openai/gpt-5"}, "objective": "sdpo"}, "give hf/"),
+        ({"objective": "grpo", "selection": "best"}, "leaves too few of them"),
+        ({"objective": "grpo", "reward": "none"}, "reward=none gives none"),
+        ({"objective": "sdpo", "reward": "none", "refills": 1}, "set refills=0"),
+        ({"objective": "pipeline-rl", "off_policy": {}}, "weighs twice"),
+        ({"families": ["countdown"]}, "judge=programmatic/trip cannot judge tasks of countdown"),
+        ({"conditioning": {}}, "needs objective=sft"),
+        ({"policy": {"name": "hf/x", "contrast": {"amateur": "hf/y"}}}, "leave it out"),
+        ({"policy": {"name": "hf/x", "repeat": "repeat"}}, "leave repeat out"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(start: Path, changes: Any, message: str) -> None:
@@ -318,4 +351,89 @@ def test_families_are_drawn_rewarded_and_judged_each_by_its_own_rules(run: Run) 
     evaluation = store.last(UpdateDone)
     assert evaluation is not None
     assert evaluation.metrics["judged"] == 4
+    store.close()
+
+
+def test_what_an_expert_knows_better_is_learnt_at_critical_steps_alone(
+    run: Run, start: Path, amateur: Path
+) -> None:
+    """The divergence from the contrast falls; and where nothing differs by so much, nothing is learnt."""
+    changes = method("light-reasoner", start, amateur) | {"reward": "none", "steps": 4}
+    optimizer = {"learning_rate": 3e-3, "weight_decay": 0.0}
+    few, all_steps = (
+        run(
+            **changes
+            | {"objective": {"name": "light-reasoner", "least_divergence": least}, "optimizer": optimizer}
+        )
+        for least in (0.4, 0.0)
+    )
+    assert updates(few)[0].metrics["loss"] > updates(all_steps)[0].metrics["loss"]
+    losses = [update.metrics["loss"] for update in updates(all_steps)]
+    assert losses[-1] < 0.8 * losses[0]
+    none = run(**changes | {"objective": {"name": "light-reasoner", "least_divergence": 50.0}})
+    assert [event.step for event in none.events(StepSkipped)] == [1, 2, 3, 4]
+    assert not differ(start, none.folder / "checkpoints" / "step-000004")
+    for store in (few, all_steps, none):
+        store.close()
+
+
+def test_a_teacher_of_another_vocabulary_is_refused(run: Run, start: Path, tmp_path: Path) -> None:
+    """Of the same size."""
+    other = TinyModel.build("tiny/other", ["other words altogether"] * 9, TinyConfig(vocabulary=280))
+    words = HFModel.from_config(ModelConfig(name=f"hf/{start}")).tokenizer
+    module = HFModel.from_config(ModelConfig(name=f"hf/{start}")).module
+    assert len(words) != len(other.tokenizer)
+    HFModel("other", module, other.tokenizer).save(tmp_path / "other")
+    teacher = {"kind": "model", "model": {"name": f"hf/{tmp_path}/other", "device": "cpu"}}
+    with pytest.raises(ConfigError, match="have different vocabularies"):
+        run(objective="on-policy-distillation", teacher=teacher)
+
+
+def test_the_best_of_more_answers_is_worth_more(run: Run) -> None:
+    """Whoever picks: the utility itself, or a tournament of a judge that goes by it."""
+    curves = []
+    for reward in ("utility", "tournament"):
+        store = run(reward=reward, steps=0, evaluation={"tasks": 8, "samples": 4, "best_of": True})
+        evaluation = store.last(UpdateDone)
+        assert evaluation is not None
+        curves.append([evaluation.metrics[f"best_of@{k}"] for k in (1, 2, 3, 4)])
+        store.close()
+    assert curves[0] == sorted(curves[0])
+    assert curves[0][3] > curves[0][0] + 0.05
+    assert curves[1][0] == pytest.approx(curves[0][0])
+    assert curves[0][0] < curves[1][3] <= curves[0][3] + 1e-9
+
+
+def test_a_policy_that_is_told_how_good_to_be_is_asked_for_the_best(run: Run, start: Path) -> None:
+    conditioning = {"levels": ["poor: ", "good: "]}
+    store = run(
+        reward="utility",
+        objective="sft",
+        conditioning=conditioning,
+        optimizer={"learning_rate": 2e-3, "weight_decay": 0.0},
+        rollout=BASE["rollout"] | {"tasks_per_step": 8, "group_size": 8},
+        steps=2,
+    )
+    tokenizer = HFModel.from_config(ModelConfig(name=f"hf/{start}", device="cpu")).tokenizer
+
+    def asked(prefix: str) -> str:
+        trajectories = (event.trajectory for event in store.events(TrajectoryFinished))
+        trace = next(each.trace for each in trajectories if each.id.startswith(prefix))
+        assert trace is not None
+        return str(tokenizer.decode(list(trace.ids[: trace.mask.index(True)])))
+
+    assert "good: Plan" not in asked("baseline") + asked("step-1/")
+    assert "good: Plan" in asked("step-2/")
+    assert "good: Plan" in asked("evaluation-2")
+    assert len(updates(store)) == 2
+    store.close()
+
+
+def test_metrics_go_to_weights_and_biases_offline(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    store = run(reward="utility", wandb=True)
+    (written,) = (store.folder / "wandb").glob(f"offline-run-*/run-{store.folder.name}.wandb")
+    text = written.read_bytes()
+    assert b"train/gradient_norm" in text
+    assert b"evaluation/win_rate" in text
     store.close()

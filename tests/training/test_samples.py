@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.core.chat import TokenTrace
-from palaestra.training.samples import Sample, collate, packed
+from palaestra.training.samples import Sample, collate, lengths_to_pack, packed
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=15).map(lambda half: [each for each in half for _ in "12"])
 
@@ -28,6 +28,15 @@ def trace(prompt: int, *turns: tuple[bool, int]) -> TokenTrace:
     return TokenTrace(
         ids=tuple(range(1, len(mask) + 1)), log_probs=tuple(-float(each) for each in mask), mask=mask
     )
+
+
+def test_samples_of_one_prompt_share_a_pass_unless_padding_costs_more_than_the_prompt() -> None:
+    long, short = trace(10, (True, 4)), trace(10, (True, 1))
+    other, another = trace(2, (True, 1)), trace(2, (True, 9))
+    samples = [Sample(each) for each in (long, other, short, another, long)]
+    assert lengths_to_pack(samples) == [14, 3, 14, 11, 14]
+    silent = trace(3)
+    assert lengths_to_pack([Sample(silent), Sample(silent)]) == [3, 3]
 
 
 def test_a_teacher_sees_its_own_prompt_before_the_same_turns() -> None:

@@ -4,9 +4,9 @@ import asyncio
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from palaestra.models.tiny import TinyConfig, TinyModel
 from palaestra.training.checkpoint import load_checkpoint, save_checkpoint
 from palaestra.training.objectives.aepo import AEPOConfig
 from palaestra.training.objectives.arena_rl import ArenaRL, ArenaRLConfig
+from palaestra.training.objectives.base import TokenBatch
 from palaestra.training.objectives.dapo import DAPOConfig
 from palaestra.training.objectives.grade import GRADEConfig
 from palaestra.training.objectives.nsr import NSRConfig
@@ -149,7 +150,7 @@ def test_a_gradient_that_is_not_finite_ends_training(policy: TinyModel) -> None:
 
 
 ALL = [member() for member in get_args(get_args(AnyObjectiveConfig)[0])]
-ELSEWHERE = {"grade", "grade-ste", "light-reasoner"}
+ELSEWHERE = {"grade", "grade-ste"}
 """What sampled tokens alone do not train."""
 HERE = [config for config in ALL if config.name not in ELSEWHERE]
 Build = Callable[..., Updater]
@@ -169,6 +170,7 @@ def kind_of(config: Any) -> TeacherKind | None:
         "on-policy-distillation": "model",
         "sdpo": "average",
         "sdpo-grpo": "frozen",
+        "light-reasoner": "contrast",
     }
     return kinds.get(config.name)
 
@@ -200,6 +202,71 @@ class Thorough(ArenaRL):
     @property
     def is_weighted_by_advantage(self) -> bool:
         return False
+
+
+@dataclass(frozen=True)
+class Looking(ArenaRL):
+    """Wants to see the old policy before the first step."""
+
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("minibatches", "passes_without_gradient"), [(1, (0, 1)), (2, (1, 1))])
+def test_the_first_minibatch_is_its_own_old_policy(
+    policy: TinyModel, rollouts: list[Sample], minibatches: int, passes_without_gradient: tuple[int, int]
+) -> None:
+    """Its ratio is 1, so that a pass for the old log-probabilities is spared."""
+    found = []
+    for objective, expected in zip((ArenaRL, Looking), passes_without_gradient, strict=True):
+        module, passes = copy.deepcopy(policy.module), Passes()
+        module.base_model.register_forward_hook(passes, with_kwargs=True)
+        settings = SETTINGS.model_copy(update={"name": "sgd"})
+        updater = Updater(module, objective(ArenaRLConfig()), settings, steps=2)
+        metrics = updater.update(rollouts, minibatches)
+        assert sum(not gradient for gradient in passes.with_gradient) == expected * passes.of_one_batch
+        found.append((parameters(module), metrics))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-6, rtol=1e-5)
+    shared = found[0][1].keys() - {name for name in found[0][1] if name.startswith(("sampler", "effective"))}
+    assert [found[0][1][name] for name in shared] == pytest.approx([found[1][1][name] for name in shared])
+
+
+class Passes:
+    """Forward passes of a module, told by a hook."""
+
+    def __init__(self) -> None:
+        self.with_gradient: list[bool] = []
+        self.rows: list[tuple[int, int]] = []
+
+    def __call__(self, module: Any, args: Any, kwargs: Any, output: Any) -> None:
+        self.with_gradient.append(torch.is_grad_enabled())
+        self.rows.append(tuple(kwargs["input_ids"].shape))
+
+    @property
+    def of_one_batch(self) -> int:
+        """The prompts and what follows them are two passes."""
+        return 2
+
+
+@dataclass(frozen=True)
+class Peeking(ArenaRL):
+    """Reads what it said it would not."""
+
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return False
+
+    def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
+        prepared, successor = super().prepare(batch)
+        return replace(prepared, advantage_NT=prepared.advantage_NT * batch.entropy_NT), successor
+
+
+def test_an_objective_that_reads_what_it_did_not_ask_for_fails(
+    policy: TinyModel, rollouts: list[Sample]
+) -> None:
+    with pytest.raises(TrainingError, match="the gradient is nan"):
+        Updater(policy.module, Peeking(ArenaRLConfig()), SETTINGS, steps=1).update(rollouts)
 
 
 def test_what_has_no_advantage_is_skipped_without_a_difference(
@@ -246,6 +313,10 @@ def test_bad_input_is_told(rollouts: list[Sample], updater_of: Build) -> None:
     silent = rollouts[0].trace.model_copy(update={"mask": (False,) * len(rollouts[0].trace.ids)})
     with pytest.raises(NothingToLearn):
         updater_of(SFTConfig()).update([Sample(silent, sampled=False)])
+    with pytest.raises(NothingToLearn):
+        updater_of(SDPOConfig(), kind="average").update([Sample(silent, teacher_prompt=(1, 2))] * 2)
+    with pytest.raises(NothingToLearn):
+        updater_of(SDPOGRPOConfig(), kind="average").update([Sample(silent, teacher_prompt=(1, 2))] * 2)
     with pytest.raises(TrainingError, match="learns from a teacher"):
         updater_of(SDPOConfig())
     with pytest.raises(TrainingError, match="relaxed generation"):
@@ -273,6 +344,8 @@ def test_a_restored_updater_goes_on_with_the_same_bits(
     whole, again = updater_of(config, settings, kind), updater_of(config, settings, kind)
     whole.update(batch)
     save_checkpoint(tmp_path / "saved", TinyModel("saved", whole.module, policy.tokenizer), whole)
+    if config.name in ("aepo", "rlpr"):
+        assert again.state_dict()["objective"] != whole.state_dict()["objective"], "nothing to be restored"
     load_checkpoint(tmp_path / "saved", TinyModel("again", again.module, policy.tokenizer), again)
     assert again.state_dict()["objective"] == whole.state_dict()["objective"]
     assert whole.update(batch) == again.update(batch)

@@ -14,7 +14,7 @@ from itertools import islice
 from palaestra.core.errors import ConfigError
 from palaestra.core.record import digest
 from palaestra.core.task import Task
-from palaestra.datasets.arithmetic.formula import read_formula
+from palaestra.datasets.arithmetic.formula import read_formula, remark
 from palaestra.datasets.arithmetic.search import Term, random_term
 from palaestra.datasets.families import Example, Split
 
@@ -51,6 +51,9 @@ class CountdownFamily:
             and formula.value == task.metadata["target"]
             and Counter(formula.numbers) <= Counter(task.metadata["numbers"])
         )
+
+    def remark(self, task: Task, answer: str) -> str:
+        return "" if self.utility(task, answer) else remark(answer, task.metadata["target"])
 
     def _solved(self, count: int, split: Split, seed: int) -> list[Example]:
         found = list(islice(self._puzzles(split, seed), count))

@@ -45,6 +45,15 @@ def read_formula(answer: str) -> Formula | None:
         return None
 
 
+def remark(answer: str, target: int) -> str:
+    """What an answer that was to make `target` made instead."""
+    formula = read_formula(answer)
+    if formula is None:
+        return "The last line is no formula that can be computed."
+    used = ",".join(map(str, formula.numbers))
+    return f"That is {formula.value} of the numbers {used}; {target} is wanted, of the numbers given."
+
+
 def _evaluate(node: ast.expr) -> Formula | None:
     match node:
         case ast.Constant(value=int(number)):

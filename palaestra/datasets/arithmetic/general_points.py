@@ -13,7 +13,7 @@ from itertools import product
 from palaestra.core.errors import ConfigError
 from palaestra.core.record import digest
 from palaestra.core.task import Task
-from palaestra.datasets.arithmetic.formula import read_formula
+from palaestra.datasets.arithmetic.formula import read_formula, remark
 from palaestra.datasets.arithmetic.search import random_term, solve
 from palaestra.datasets.families import Example, Split
 
@@ -56,6 +56,9 @@ class GeneralPointsFamily:
         formula = read_formula(answer)
         numbers = sorted(task.metadata["numbers"])
         return float(formula is not None and formula.value == TARGET and sorted(formula.numbers) == numbers)
+
+    def remark(self, task: Task, answer: str) -> str:
+        return "" if self.utility(task, answer) else remark(answer, TARGET)
 
     def _is_in(self, split: Split, hand: tuple[str, ...]) -> bool:
         if self._needs_face and not {"J", "Q", "K"} & set(hand):

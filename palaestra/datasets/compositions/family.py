@@ -53,6 +53,10 @@ class CompositionsFamily:
         lines = answer.strip().splitlines()
         return float(bool(lines) and lines[-1].strip() == task.reference)
 
+    def remark(self, task: Task, answer: str) -> str:
+        lines = answer.strip().splitlines() or [""]
+        return "" if self.utility(task, answer) else f"The result is not {lines[-1].strip()!r}."
+
     def _task(self, expression: Expression) -> Task:
         question = f"What is {expression.write()} for x={expression.input}?"
         return Task(

@@ -66,6 +66,10 @@ class TripFamily:
     def utility(self, task: Task, answer: str) -> float:
         return self.assess(task, answer).utility
 
+    def remark(self, task: Task, answer: str) -> str:
+        """Nothing: no plan is simply wrong."""
+        return ""
+
     def _task(self, request: Request) -> Task:
         return Task(
             id=f"trip-{digest(request.model_dump(mode='json'))[:12]}",

@@ -24,10 +24,16 @@ Need = Literal[
     "teacher_log_prob_NT",
     "candidate_log_prob_NTK",
     "teacher_candidate_log_prob_NTK",
+    "teacher_kl_NT",
     "value_NT",
     "relaxed_reward_N",
 ]
 """Fields of a batch that cost a forward pass or a model, and are filled in for who asks."""
+
+TAUGHT: frozenset[Need] = frozenset(
+    {"teacher_log_prob_NT", "teacher_candidate_log_prob_NTK", "teacher_kl_NT"}
+)
+"""Those that take a teacher."""
 
 Prepared = Literal["reward_N", "group_N", "family_N", "old_value_NT", "return_NT"]
 """Fields that are there in `prepare` without asking, or that it fills in for the passes."""
@@ -61,6 +67,8 @@ class TokenBatch:
     """The policy's, of several candidates for each token; carries the gradient."""
     teacher_candidate_log_prob_NTK: Tensor | None = None
     """The teacher's, of the same candidates; -inf where it gives one no probability."""
+    teacher_kl_NT: Tensor | None = None
+    """KL(teacher ‖ policy), exact over the vocabulary; carries the gradient."""
     value_NT: Tensor | None = None
     """A value model's estimate of the return from each token on; carries the gradient."""
     old_value_NT: Tensor | None = None
@@ -130,6 +138,12 @@ class Objective(ABC):
         return False
 
     @property
+    def prepare_reads_policy(self) -> bool:
+        """Whether `prepare` looks at log-probabilities or entropies, which cost a pass over the batch. One
+        that is not the common one is taken to, unless its objective says otherwise."""
+        return type(self).prepare is not Objective.prepare
+
+    @property
     def candidate_count(self) -> int:
         """Of objectives that compare with a teacher: how many of the policy's most probable tokens."""
         return 0
@@ -146,8 +160,8 @@ class Objective(ABC):
         """Called once with each batch of rollouts, whole and without gradient, before the first step on it.
 
         The place for all that looks at more than one rollout: advantages, filters, controllers.
-        `log_prob_NT` and `entropy_NT` are the old policy's here. Returns the batch to train on and the
-        objective that the next batch is to be prepared with.
+        `log_prob_NT` and `entropy_NT` are the old policy's here; NaN if `prepare_reads_policy` is False.
+        Returns the batch to train on and the objective that the next batch is to be prepared with.
         """
         return batch, self
 

@@ -26,6 +26,10 @@ class DAPOConfig(ClippedConfig):
 class DAPO(Clipped):
     config: DAPOConfig
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return False
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """Drop the groups whose rewards all agree, then shape the rewards of the others."""
         reward_N = batch.given("reward_N")

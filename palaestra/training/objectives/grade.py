@@ -7,7 +7,12 @@ from typing import Literal
 
 from torch import Tensor
 
-from palaestra.training.objectives.relaxation import Relaxation, RelaxationConfig, relaxed_token
+from palaestra.training.objectives.relaxation import (
+    Relaxation,
+    RelaxationConfig,
+    RelaxedToken,
+    relaxed_token,
+)
 
 
 class GRADEConfig(RelaxationConfig):
@@ -18,6 +23,6 @@ class GRADEConfig(RelaxationConfig):
 class GRADE(Relaxation):
     config: GRADEConfig
 
-    def relax(self, logits_NV: Tensor, uniform_NV: Tensor, step: int) -> Tensor:
+    def relax(self, logits_NV: Tensor, uniform_NV: Tensor, step: int) -> RelaxedToken:
         """A mixture of the k most probable tokens."""
         return relaxed_token(logits_NV, uniform_NV, self.temperature(step), self.config.candidates)

@@ -10,6 +10,7 @@ from torch import Tensor
 from palaestra.training.objectives.relaxation import (
     Relaxation,
     RelaxationConfig,
+    RelaxedToken,
     relaxed_token,
     straight_through,
 )
@@ -23,7 +24,7 @@ class GRADESTEConfig(RelaxationConfig):
 class GRADESTE(Relaxation):
     config: GRADESTEConfig
 
-    def relax(self, logits_NV: Tensor, uniform_NV: Tensor, step: int) -> Tensor:
+    def relax(self, logits_NV: Tensor, uniform_NV: Tensor, step: int) -> RelaxedToken:
         """The most probable token after the noise, with the mixture's gradient."""
-        soft_NV = relaxed_token(logits_NV, uniform_NV, self.temperature(step), self.config.candidates)
-        return straight_through(soft_NV)
+        soft = relaxed_token(logits_NV, uniform_NV, self.temperature(step), self.config.candidates)
+        return straight_through(soft)

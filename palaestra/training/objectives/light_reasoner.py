@@ -1,14 +1,11 @@
-"""LightReasoner (arXiv 2510.07962): learn where an expert and an amateur differ, and in which direction.
-
-Whoever computes the distributions must take the raw logits at each prefix's last real token: the released
-code pads on the right and reads a pad position there, and softmaxes processed scores.
-"""
+"""LightReasoner (arXiv 2510.07962): learn where an expert and an amateur differ, and in which direction."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -25,46 +22,36 @@ LEAST_PROBABILITY = 1e-12
 class LightReasonerConfig(Record):
     name: Literal["light-reasoner"] = "light-reasoner"
     least_divergence: float = Field(default=0.4, ge=0)
-    """β, nats: positions with less KL(expert ‖ amateur) are not trained on."""
-    plausible: float = Field(default=0.2, gt=0, le=1)
-    """α: only tokens with at least this share of the expert's largest probability are in the label."""
+    """β, nats: tokens are trained on before which KL(expert ‖ amateur) is larger."""
 
 
 @dataclass(frozen=True)
 class LightReasoner(Objective):
-    """The policy starts as the expert. The teacher of a batch is the contrast; other positions are masked."""
+    """The policy starts as the expert. The teacher is the contrast; samples come cut down to the tokens
+    before which expert and amateur differ (`critical_steps`)."""
 
     config: LightReasonerConfig
 
     @property
     def needs(self) -> Collection[Need]:
-        return {"candidate_log_prob_NTK", "teacher_candidate_log_prob_NTK"}
+        return {"teacher_kl_NT"}
 
     def __call__(self, batch: TokenBatch) -> TokenLoss:
-        """KL(v_C ‖ π) at each selected position; the mean over them."""
-        label_NTK = batch.given("teacher_candidate_log_prob_NTK").detach()
-        loss_NT = kl(label_NTK, batch.given("candidate_log_prob_NTK"))
-        return TokenLoss(loss_NT, {"entropy": batch.entropy_NT.detach()})
+        """KL(v_C ‖ π) at each selected token; the mean over them."""
+        return TokenLoss(batch.given("teacher_kl_NT"), {"entropy": batch.entropy_NT.detach()})
 
 
-class Contrast(NamedTuple):
-    keep: Tensor
-    """Whether the two differ enough to learn from. Shape (…)."""
-    label_log_prob_V: Tensor
-    """log v_C; -inf outside of what the expert finds plausible. Shape (…, V)."""
-    divergence: Tensor
-    """KL(expert ‖ amateur), in nats."""
+def contrastive_label(expert_log_prob_V: Tensor, amateur_log_prob_V: Tensor, plausible: float) -> Tensor:
+    """log v_C of v_C ∝ π_E / π_A on M = {a : π_E(a) ≥ α·max π_E}; -inf outside of M. Shape (…, V)."""
+    threshold = expert_log_prob_V.max(dim=-1, keepdim=True).values + math.log(plausible)
+    ratio_V = expert_log_prob_V - _possible(amateur_log_prob_V)
+    return ratio_V.masked_fill(expert_log_prob_V < threshold, -torch.inf).log_softmax(dim=-1)
 
 
-def contrast(
-    expert_log_prob_V: Tensor, amateur_log_prob_V: Tensor, least_divergence: float, plausible: float
-) -> Contrast:
-    """v_C ∝ π_E / π_A on M = {a : π_E(a) ≥ α·max π_E}, kept where KL(π_E ‖ π_A) > β.
+def expertise(expert_log_prob_V: Tensor, amateur_log_prob_V: Tensor) -> Tensor:
+    """KL(π_E ‖ π_A), in nats: how much the expert knows better. Shape (…)."""
+    return kl(expert_log_prob_V, _possible(amateur_log_prob_V))
 
-    Vocabularies must be the same.
-    """
-    amateur_log_prob_V = (amateur_log_prob_V.exp() + LEAST_PROBABILITY).log()
-    divergence = kl(expert_log_prob_V, amateur_log_prob_V)
-    threshold = expert_log_prob_V.max(dim=-1, keepdim=True).values + torch.tensor(plausible).log()
-    ratio_V = (expert_log_prob_V - amateur_log_prob_V).masked_fill(expert_log_prob_V < threshold, -torch.inf)
-    return Contrast(divergence > least_divergence, ratio_V.log_softmax(dim=-1), divergence)
+
+def _possible(log_prob_V: Tensor) -> Tensor:
+    return (log_prob_V.exp() + LEAST_PROBABILITY).log()

@@ -22,6 +22,10 @@ class NSRConfig(ClippedConfig):
 class NSR(Clipped):
     config: NSRConfig
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return False
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """Drop the right rows; a batch without a wrong one is left without tokens, to be skipped."""
         advantage_N = self.advantages(batch)

@@ -71,6 +71,10 @@ class OffPolicyCorrected(Objective):
         return self.objective.is_weighted_by_advantage
 
     @property
+    def prepare_reads_policy(self) -> bool:
+        return self.objective.prepare_reads_policy
+
+    @property
     def candidate_count(self) -> int:
         return self.objective.candidate_count
 

@@ -30,6 +30,10 @@ class PolicyGradient(Objective):
     def is_weighted_by_advantage(self) -> bool:
         return True
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return type(self).prepare is not PolicyGradient.prepare
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         return batch.with_advantages(self.advantages(batch)), self
 

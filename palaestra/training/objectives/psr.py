@@ -19,6 +19,10 @@ class PSRConfig(ClippedConfig):
 class PSR(Clipped):
     config: PSRConfig
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return False
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """Drop the wrong rows; a batch without a right one is left without tokens, to be skipped."""
         advantage_N = self.advantages(batch)

@@ -32,6 +32,10 @@ class Quark(Objective):
     def needs(self) -> Collection[Need]:
         return {"reference_kl_NT"} if self.config.kl > 0 else set()
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return False
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """Drop all but the best bin of the batch."""
         return batch.keeping(in_best_bin(batch.given("reward_N"), self.config.bins)), self

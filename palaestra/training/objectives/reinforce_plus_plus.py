@@ -37,6 +37,10 @@ class ReinforcePlusPlus(PolicyGradient):
     def needs(self) -> Collection[Need]:
         return {"old_log_prob_NT", "reference_log_prob_NT"} if self.config.kl > 0 else {"old_log_prob_NT"}
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return self.config.kl > 0
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """The undiscounted return of reward − β·k1 at each token, whitened over all tokens of the batch."""
         reward_NT = at_last_token(self.advantages(batch), batch.mask_NT)

@@ -34,6 +34,10 @@ class RLOO(PolicyGradient):
     def aggregation(self) -> Aggregation:
         return 1
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return self.config.kl > 0
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """Rewards less β·Σ k1 over the sequence, then the baseline."""
         if self.config.kl == 0:

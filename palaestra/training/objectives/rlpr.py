@@ -46,6 +46,10 @@ class RLPR(Clipped):
     def restored(self, stored: Mapping[str, Any]) -> Self:
         return replace(self, state=RLPRState.model_validate(stored))
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return False
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """Advantages of all groups, without those whose deviation is far below what is usual."""
         deviation_N = group_std(batch.given("reward_N"), batch.given("group_N"))

@@ -23,6 +23,10 @@ class WReinforceConfig(ClippedConfig):
 class WReinforce(Clipped):
     config: WReinforceConfig
 
+    @property
+    def prepare_reads_policy(self) -> bool:
+        return False
+
     def prepare(self, batch: TokenBatch) -> tuple[TokenBatch, Self]:
         """+λ on right rows, −1 on wrong ones; all stay in the denominator."""
         advantage_N = self.advantages(batch)

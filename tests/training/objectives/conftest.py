@@ -44,6 +44,7 @@ def whole_batch() -> TokenBatch:
         teacher_log_prob_NT=log_probs(),
         candidate_log_prob_NTK=normal(*shape, 5).log_softmax(dim=-1)[..., :3],
         teacher_candidate_log_prob_NTK=normal(*shape, 5).log_softmax(dim=-1)[..., :3],
+        teacher_kl_NT=normal(*shape).square() * MASK,
         value_NT=normal(*shape) * MASK,
         relaxed_reward_N=normal(len(MASK)),
         reward_N=torch.tensor([1.0, 0.0, 0.7, 0.2, 0.9, 0.1], dtype=torch.float64),

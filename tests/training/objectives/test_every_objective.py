@@ -24,7 +24,14 @@ REWARDED = [
     "quark",
     *(name for config, name in zip(CONFIGS, NAMES, strict=True) if "advantage" in config.model_fields),
 ]
-LEAVES = ("log_prob_NT", "candidate_log_prob_NTK", "value_NT", "relaxed_reward_N", "reference_kl_NT")
+LEAVES = (
+    "log_prob_NT",
+    "candidate_log_prob_NTK",
+    "value_NT",
+    "relaxed_reward_N",
+    "reference_kl_NT",
+    "teacher_kl_NT",
+)
 """What carries a gradient."""
 
 

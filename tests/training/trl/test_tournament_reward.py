@@ -1,33 +1,32 @@
 """Rank advantages for TRL: whole groups, in one process and cut between two."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
 from palaestra.arena.judges.programmatic import ProgrammaticJudge
+from palaestra.arena.topologies.round_robin import RoundRobinConfig
 from palaestra.core.errors import ConfigError
 from palaestra.datasets.arithmetic.countdown import SMALL
 from palaestra.training.advantages.rank import rank_advantages
-from palaestra.training.trl import TournamentReward
+from palaestra.training.trl.tournament_reward import TournamentReward
 
 PROCESS = """
 import json, sys
 from accelerate import PartialState
 from palaestra.arena.judges.programmatic import ProgrammaticJudge
+from palaestra.arena.topologies.round_robin import RoundRobinConfig
 from palaestra.core.errors import ConfigError
 from palaestra.datasets.arithmetic.countdown import SMALL
-from palaestra.training.trl import TournamentReward
+from palaestra.training.trl.tournament_reward import TournamentReward
 
 state = PartialState(cpu=True)
 tasks, answers = json.load(sys.stdin)
 own = slice(state.process_index * 4, state.process_index * 4 + 4)
 judge = ProgrammaticJudge("countdown", lambda task, trajectory: SMALL.utility(task, trajectory.answer))
 given = dict(prompts=answers[own], completions=answers[own], task=tasks[own])
-print(json.dumps(TournamentReward(judge, group_size=8, topology="round-robin")(**given)))
+print(json.dumps(TournamentReward(judge, group_size=8, topology=RoundRobinConfig())(**given)))
 try:
     TournamentReward(judge, group_size=3)(**given)
 except ConfigError as error:
@@ -51,7 +50,7 @@ def expected() -> list[float]:
 
 def reward(group_size: int) -> TournamentReward:
     judge = ProgrammaticJudge("countdown", lambda task, trajectory: SMALL.utility(task, trajectory.answer))
-    return TournamentReward(judge, group_size, topology="round-robin")
+    return TournamentReward(judge, group_size, topology=RoundRobinConfig())
 
 
 def test_the_rewards_are_the_rank_advantages_of_each_group() -> None:
@@ -73,35 +72,14 @@ def test_parts_of_groups_are_refused() -> None:
         reward(3)(prompts=answers, completions=answers, task=tasks)
 
 
-def test_a_group_that_two_processes_share_is_judged_whole_and_errors_reach_both() -> None:
+def test_a_group_that_two_processes_share_is_judged_whole_and_errors_reach_both(
+    in_two_processes: Callable[..., list[list[str]]],
+) -> None:
     """One group of eight, four completions in each process; then a size that does not fit."""
     tasks, answers = batch()
     given = json.dumps([[tasks[0]] * 8, ["0"] * 5 + [answers[1]] + ["0"] * 2])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    shared = {
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS],
-            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank, "ACCELERATE_USE_CPU": "true"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(given)
-        process.stdin.close()
-    outputs = [process.stdout.read().splitlines()[-2:] for process in processes if process.stdout]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
-    first, second = (json.loads(rewards) for rewards, _ in outputs)
+    outputs = in_two_processes(PROCESS, given=given)
+    first, second = (json.loads(lines[-2]) for lines in outputs)
     assert first + second == pytest.approx(rank_advantages([1] * 5 + [0] + [1] * 2).tolist())
-    for _, error in outputs:
-        assert "8 completions are no whole groups of 3" in error
+    for lines in outputs:
+        assert "8 completions are no whole groups of 3" in json.loads(lines[-1])

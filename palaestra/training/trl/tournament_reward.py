@@ -12,25 +12,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, repeat
 from typing import Any, NamedTuple
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
-from palaestra.arena.group import Group, Unranked
 from palaestra.arena.judges.base import Judge
-from palaestra.arena.topologies.registry import AnyTopologyConfig, TopologyName
+from palaestra.arena.topologies.registry import AnyTopologyConfig
+from palaestra.arena.topologies.single_elimination import SingleEliminationConfig
 from palaestra.arena.tournament import Tournament, TournamentConfig
 from palaestra.core.budget import Budget, Meter
 from palaestra.core.errors import ConfigError, PalaestraError
 from palaestra.core.events import Sink, discard
+from palaestra.core.ranking import Ranking
 from palaestra.core.task import Task
-from palaestra.core.trajectory import Trajectory
 from palaestra.training.advantages.rank import rank_advantages
-
-Text = str | Sequence[dict[str, Any]]
-"""As TRL has prompts and completions: plain, or messages of a conversation."""
+from palaestra.training.outside_answers import Text, contestants, task_of, text_of
+from palaestra.training.rewards import TournamentRewards
 
 
 class _Answer(NamedTuple):
@@ -49,7 +48,7 @@ class TournamentReward:
         self,
         judge: Judge,
         group_size: int,
-        topology: TopologyName | AnyTopologyConfig = "single-elimination",
+        topology: AnyTopologyConfig = SingleEliminationConfig(),  # noqa: B008
         config: TournamentConfig = TournamentConfig(),  # noqa: B008
         concurrency: int = 16,
         seed: int = 0,
@@ -57,9 +56,8 @@ class TournamentReward:
     ) -> None:
         self.__name__ = "tournament"  # TRL names the metric after the function
         self._group_size = group_size
-        self._topology = topology
-        self._seed = seed
-        self._arena = Tournament(judge, config, concurrency=concurrency, meter=Meter(Budget()), emit=emit)
+        arena = Tournament(judge, config, concurrency=concurrency, meter=Meter(Budget()), emit=emit)
+        self._rewards = TournamentRewards(arena, topology, seed, _by_rank)
         self._loop = asyncio.Runner()  # one for all calls, since connections belong to their loop
         self._batches = count()
 
@@ -75,8 +73,8 @@ class TournamentReward:
             ConfigError: the completions are no whole groups.
             PalaestraError: as of a tournament.
         """
-        tasks = map(Task.model_validate_json, task) if task else map(_task, prompts)
-        own = [_Answer(*pair) for pair in zip(tasks, map(_text, completions), strict=True)]
+        tasks = map(task_of, prompts, task or repeat(None))
+        own = [_Answer(*pair) for pair in zip(tasks, map(text_of, completions), strict=True)]
         everybodys: list[_Answer] = gather_object(own)
         state = PartialState()
         outcome = [self._advantages(everybodys) if state.is_main_process else None]
@@ -101,35 +99,16 @@ class TournamentReward:
                 f"{len(answers)} completions are no whole groups of {size}; make group_size num_generations"
             )
         batch = next(self._batches)
-        groups = [
-            self._group(f"{batch}/{start}", answers[start : start + size])
-            for start in range(0, len(answers), size)
-        ]
-        rankings = await self._arena.play(groups)
-        advantages: list[float | None] = []
-        for group in groups:
-            result = rankings[group.id]
-            if isinstance(result, Unranked):
-                advantages += [None] * size
-            else:
-                ranks = result.ranks
-                advantages += rank_advantages([ranks[each.id] for each in group.contestants]).tolist()
-        return advantages
-
-    def _group(self, name: str, answers: Sequence[_Answer]) -> Group:
-        task = answers[0].task
-        contestants = [
-            Trajectory(
-                id=f"{name}/{place}", task_id=task.id, agent="policy", status="finished", answer=answer.text
-            )
-            for place, answer in enumerate(answers)
-        ]
-        return Group.of(name, task, contestants, self._topology, self._seed)
+        tasks = {f"{batch}/{start}": answers[start].task for start in range(0, len(answers), size)}
+        groups = {
+            name: contestants(name, task, [each.text for each in answers[start : start + size]])
+            for start, (name, task) in zip(range(0, len(answers), size), tasks.items(), strict=True)
+        }
+        found = await self._rewards.rewards(groups, tasks)
+        nothing: list[float | None] = [None] * size
+        return [value for name in groups for value in found.get(name, nothing)]
 
 
-def _task(prompt: Text) -> Task:
-    return Task(id="prompt", prompt=_text(prompt))
-
-
-def _text(text: Text) -> str:
-    return text if isinstance(text, str) else "\n\n".join(message["content"] for message in text)
+def _by_rank(ranking: Ranking, names: Sequence[str]) -> list[float]:
+    advantages: list[float] = rank_advantages([ranking.ranks[name] for name in names]).tolist()
+    return advantages

@@ -1,0 +1,184 @@
+"""Test-time self-distillation (SDPO, arXiv 2601.20802): one hard task is tried again and again, and between
+the rounds the policy learns from what a verifier said of its failures."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from pydantic import Field, field_validator
+
+from palaestra.core.config import VerbConfig
+from palaestra.core.errors import NothingToLearn
+from palaestra.core.events import RunFinished, Sink, StepSkipped, TrajectoryFinished, UpdateDone
+from palaestra.core.task import Task
+from palaestra.core.trajectory import Trajectory
+from palaestra.datasets.families import family
+from palaestra.models.config import ModelConfig
+from palaestra.models.hf import HFModel
+from palaestra.store.run_store import RunStore
+from palaestra.training.batches import whole
+from palaestra.training.config import trainable
+from palaestra.training.earlier import Earlier
+from palaestra.training.evaluation import RIGHT
+from palaestra.training.feedback import Feedback
+from palaestra.training.objectives.sdpo import SDPO, SDPOConfig
+from palaestra.training.optimizer import OptimizerConfig
+from palaestra.training.policy import load_policy
+from palaestra.training.rollouts import RolloutConfig, Rollouts
+from palaestra.training.samples import Sample
+from palaestra.training.teacher import Teacher, TeacherConfig
+from palaestra.training.updater import Updater
+
+
+class Verifier(Protocol):
+    """A task family is one."""
+
+    def utility(self, task: Task, answer: str) -> float:
+        """Above ½ when the answer is right."""
+        ...
+
+    def remark(self, task: Task, answer: str) -> str:
+        """What is wrong with an answer that is not; empty where there is nothing to say."""
+        ...
+
+
+class AttemptsConfig(RolloutConfig):
+    tasks_per_step: int = Field(default=1, ge=1, le=1)
+    """A task is tried by itself."""
+    group_size: int = Field(default=16, ge=2)
+    """Attempts before each update."""
+    temperature: float = Field(default=1.0, gt=0)
+    greedy_anchor: bool = False
+
+
+class DiscoveryConfig(VerbConfig):
+    """The defaults are the paper's."""
+
+    policy: ModelConfig
+    """hf/<folder or hub id>; every task begins with it anew."""
+    family: str
+    """Task family, whose verifier decides and remarks."""
+    tasks: int = Field(default=20, ge=1)
+    """Held-out tasks; `limit` caps them."""
+    rounds: int = Field(default=32, ge=1)
+    """Of `rollout.group_size` attempts each. One round is independent sampling: nothing is learned in it."""
+    rollout: AttemptsConfig = AttemptsConfig()
+    objective: SDPOConfig = SDPOConfig(divergence="reverse", candidates=20)
+    teacher: TeacherConfig = TeacherConfig(rate=0.01)
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-6)
+
+    @field_validator("policy")
+    @classmethod
+    def _can_be_trained(cls, policy: ModelConfig) -> ModelConfig:
+        if policy.name.startswith("tiny/"):
+            raise ValueError("a policy made from nothing discovers nothing; give hf/<folder or hub id>")
+        return trainable(policy)
+
+
+class Discovery(NamedTuple):
+    attempts: int | None
+    """Answers that were drawn up to the first right one, that included; None when none was right."""
+    drawn: int
+    """All that were drawn."""
+
+
+async def discover(
+    task: Task,
+    policy: HFModel,
+    verifier: Verifier,
+    config: DiscoveryConfig,
+    rollouts: Rollouts,
+    emit: Sink,
+    steps_before: int = 0,
+) -> Discovery:
+    """Sample, distil from the verifier's remarks, and again, until an answer is right or all rounds are over.
+
+    The policy is changed in place. Events of updates count from `steps_before`.
+    """
+    teacher = Teacher(config.teacher, policy.module)
+    updater = Updater(
+        policy.module,
+        SDPO(config.objective),
+        config.optimizer,
+        steps=config.rounds,
+        temperature=config.rollout.temperature,
+        teacher=teacher,
+    )
+    feedback = Feedback(policy, config.rollout.show_context, RIGHT, verifier.remark)
+    drawn = 0
+    for number in range(1, config.rounds + 1):
+        group = f"{task.id}/{number}"
+        attempts = whole(await rollouts.groups({group: task}))[group]
+        utilities = [verifier.utility(task, attempt.answer) for attempt in attempts]
+        first = next((place for place, utility in enumerate(utilities) if utility > RIGHT), None)
+        if first is not None:
+            return Discovery(drawn + first + 1, drawn + len(attempts))
+        drawn += len(attempts)
+        prompts = feedback.prompts(task, attempts, utilities)
+        samples = [
+            Sample(attempt.trace, teacher_prompt=prompt)
+            for attempt, prompt in zip(attempts, prompts, strict=True)
+            if attempt.trace
+        ]
+        step = steps_before + number
+        try:
+            emit(UpdateDone(step=step, phase="train", metrics=updater.update(samples)))
+        except NothingToLearn as nothing:
+            emit(StepSkipped(step=step, reason=str(nothing)))
+    return Discovery(None, drawn)
+
+
+async def discover_all(config: DiscoveryConfig, store: RunStore, emit: Sink) -> RunFinished:
+    """Each task of the family by itself, from the same policy.
+
+    Attempts that the store holds from an earlier start of the run are used again.
+
+    Raises:
+        PalaestraError: the policy cannot be loaded or updated.
+    """
+    earlier = Earlier(store)
+    emit = earlier.without_repeats(emit)
+    policy = load_policy(config.policy)
+    start = copy.deepcopy(policy.module.state_dict())
+    rollouts = Rollouts(
+        policy, config.rollout, config.seed, emit, known=earlier.trajectories(), announced=earlier.tasks()
+    )
+    for index, task in enumerate(_tasks(config)):
+        policy.module.load_state_dict(start)
+        await discover(
+            task, policy, family(config.family), config, rollouts, emit, steps_before=index * config.rounds
+        )
+    await policy.close()
+    return RunFinished(status="done")
+
+
+def discoveries(config: DiscoveryConfig, store: RunStore) -> dict[str, Discovery]:
+    """What came of each task, by its id."""
+    attempts: dict[str, list[Trajectory]] = defaultdict(list)
+    for event in store.events(TrajectoryFinished):
+        attempts[event.trajectory.task_id].append(event.trajectory)
+    return {task.id: _found(task, attempts[task.id]) for task in _tasks(config)}
+
+
+def _tasks(config: DiscoveryConfig) -> list[Task]:
+    count = config.tasks if config.limit is None else min(config.limit, config.tasks)
+    return family(config.family).tasks(count, "held-out", config.seed)
+
+
+def _found(task: Task, attempts: Sequence[Trajectory]) -> Discovery:
+    ordered = sorted(attempts, key=lambda attempt: [int(part) for part in attempt.id.split("/")[-2:]])
+    right = (family(task.family).utility(task, attempt.answer) > RIGHT for attempt in ordered)
+    first = next((place for place, is_right in enumerate(right, start=1) if is_right), None)
+    return Discovery(first, len(attempts))
+
+
+def discovery_at(k: int, found: Sequence[Discovery]) -> float:
+    """discovery@k: the share of tasks that were solved within k attempts.
+
+    >>> discovery_at(16, [Discovery(3, 16), Discovery(17, 32), Discovery(None, 512)])
+    0.3333333333333333
+    """
+    return sum(each.attempts is not None and each.attempts <= k for each in found) / len(found)
