@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from palaestra.sandbox.base import CellLimits
+from palaestra.sandbox.leftovers import in_thread
 
 WORKER = Path(__file__).with_name("worker")
 """The folder with the worker: `python -I <folder> <descriptor of the channel>` runs it, by any Python 3.11 or
@@ -89,6 +90,14 @@ class Launcher(Protocol):
                 the message says the way out. No code has run.
         """
         ...
+
+
+def discard(worker: Worker) -> None:
+    """End a worker that nobody wants."""
+    worker.kill()
+    in_thread(worker.clean_up)
+    for stream in (worker.socket, worker.stdout, worker.stderr):
+        stream.close()
 
 
 def signal_name(number: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
+from contextlib import suppress
 
 import pytest
 
@@ -232,3 +234,54 @@ async def test_trace(target: Target) -> bool:
         async with target.session() as session:
             await session.run(f"libc.ptrace(0x4206, {victim.pid}, 0, 0)")  # PTRACE_SEIZE
             return victim.is_traced()
+
+
+GOING_ON = {
+    "as it is": "",
+    "waking itself up": """
+def wake():
+    while True: works(os.kill, os.getpid(), signal.SIGCONT)
+for _ in range(2): threading.Thread(target=wake, daemon=True).start()""",
+    "with children that wake each other up": """
+try:
+    for _ in range(2):
+        if os.fork() == 0:
+            while True: works(os.kill, 0, signal.SIGCONT)
+except OSError: pass""",
+}
+
+
+@pytest.mark.parametrize("way", GOING_ON)
+@attack("+", "computes on after its cell, until its session is closed")
+async def test_computing_after_cell(target: Target, way: str) -> bool:
+    """On an isolating backend every process of the session is stopped, until the next cell."""
+    async with target.session() as session:
+        before = watch.descendants()
+        worker = await worker_of(session)
+        await session.run(f"""
+done = 0
+def compute():
+    global done
+    while True: done += 1
+threading.Thread(target=compute, daemon=True).start()
+try:
+    if os.fork() == 0: compute()
+except OSError: pass
+{GOING_ON[way]}""")
+        computing = {worker, *watch.descendants() - before}
+        for _ in range(5):  # it may be a race
+            if not await _stand_still(computing, watch.HANG_SECONDS if target.isolated else 1.0):
+                return True
+            goes_on = await session.run("before = done\nwhile done == before: time.sleep(0.01)")
+            assert goes_on.status == "ok"
+        return False
+
+
+async def _stand_still(computing: set[int], seconds: float) -> bool:
+    """Whether they come to do so, while the host goes on."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not all(watch.processes()[process].state == "T" for process in computing):
+                await asyncio.sleep(0.05)
+            return True
+    return False

@@ -30,7 +30,7 @@ from palaestra.sandbox.docker.leftovers import folder_prefix, owner_labels, remo
 from palaestra.sandbox.docker.worker import DockerWorker
 from palaestra.sandbox.jail.kernel.resources import CORE, OPEN_FILES
 from palaestra.sandbox.jail.kernel.tier import INODES
-from palaestra.sandbox.leftovers import in_thread
+from palaestra.sandbox.launcher import discard
 
 SECCOMP = Path(__file__).with_name("seccomp.json")
 OWN_MEMORY_MB = 64
@@ -173,6 +173,7 @@ class DockerLauncher:
             "use_config_proxy": False,
             "host_config": engine.create_host_config(
                 runtime=self._config.runtime,
+                init=False,
                 auto_remove=True,
                 network_mode="none",
                 ipc_mode="none",
@@ -220,8 +221,4 @@ def accept(engine: docker.APIClient, listener: socket.socket, container: str) ->
 def _discard(launching: asyncio.Future[DockerWorker]) -> None:
     """End a worker that nobody waits for any more."""
     if launching.exception() is None:
-        worker = launching.result()
-        worker.kill()
-        in_thread(worker.clean_up)
-        for stream in (worker.socket, worker.stdout, worker.stderr):
-            stream.close()
+        discard(launching.result())

@@ -111,9 +111,11 @@ def _confine(processes: bool) -> None:
 
 def _obey(control: socket.socket, worker: int) -> None:
     """Until the host closes the connection, or ends."""
-    while obey(control.fileno(), worker):
-        pass
-    os._exit(1)
+    try:
+        while obey(control.fileno(), worker):
+            pass
+    finally:
+        os._exit(1)
 
 
 def _memory_ran_out() -> bool:

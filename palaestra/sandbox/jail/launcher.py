@@ -22,8 +22,8 @@ from palaestra.core.errors import SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
 from palaestra.sandbox.jail.kernel.tier import PAUSE, RESUME, Limits, Settings
-from palaestra.sandbox.jail.zygote import MESSAGE, CannotIsolate, Zygote
-from palaestra.sandbox.launcher import cloudpickle_folder
+from palaestra.sandbox.jail.zygote import MESSAGE, CannotIsolate, Zygote, failure
+from palaestra.sandbox.launcher import cloudpickle_folder, discard
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class JailLauncher:
             raise SandboxUnavailable(f"no session can be isolated: {error}; {REMEDIES}") from error
         except OSError as error:
             raise SandboxUnavailable(
-                f"no session can be started: {error.strerror}; free memory, processes or open files"
+                f"no session can be started: {error.strerror or error}; free memory, processes or open files"
             ) from error
 
     async def _launch(self, limits: CellLimits) -> JailWorker | None:
@@ -76,28 +76,28 @@ class JailLauncher:
 
     async def _launch_first(self, limits: CellLimits) -> JailWorker | None:
         """Choose the tier by starting a session in it, once for this process: when the machine gives less
-        later, there are no sessions, instead of weaker ones.
+        later, there are no sessions, instead of weaker ones. What it is only short of now is not missing.
 
-        None also when nothing but the limits is in the way, which the next attempt then tells.
+        None when another session has chosen meanwhile, or when nothing but the limits is in the way, which
+        the next attempt then tells.
         """
         failures = []
         for tier in TIERS if self._config.tier == "auto" else (self._config.tier,):
             try:
                 zygote = await asyncio.to_thread(_zygote, self._config, tier)
-                try:
-                    worker = await _begin(zygote, limits)
-                except CannotIsolate:
-                    await asyncio.to_thread(zygote.try_out)
-                    worker = None
-                    _CHOSEN.setdefault(self._config, zygote)
+                worker = await _begin_or_try_out(zygote, limits)
             except CannotIsolate as error:
-                if self._config in _CHOSEN:  # by another session meanwhile
-                    raise
+                if self._config in _CHOSEN:
+                    return None
                 failures.append(f"tier {tier}: {error}")
-                continue
-            if worker is not None and _CHOSEN.setdefault(self._config, zygote) is zygote:
-                logger.info("sandbox: tier %s of the jail%s", tier, "".join(f" ({f})" for f in failures))
-            return worker
+            else:
+                if self._config not in _CHOSEN:
+                    logger.info("sandbox: tier %s of the jail%s", tier, "".join(f" ({f})" for f in failures))
+                if _CHOSEN.setdefault(self._config, zygote) is zygote:
+                    return worker
+                if worker is not None:
+                    discard(worker)
+                return None
         raise CannotIsolate("; ".join(failures))
 
 
@@ -163,7 +163,7 @@ def _zygote(config: JailConfig, tier: str) -> Zygote:
     """The one of this process for such sessions, started.
 
     Raises:
-        CannotIsolate
+        CannotIsolate, OSError
     """
     with _MAKING:
         if (config, tier) not in _ZYGOTES:
@@ -187,6 +187,19 @@ def new_zygote(config: JailConfig, tier: str) -> Zygote:
             raise CannotIsolate(f"{python} does not tell where its packages are ({error})") from error
     settings = Settings(tuple(folders), str(cloudpickle_folder()), config.processes)
     return Zygote(python, tier, settings)
+
+
+async def _begin_or_try_out(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
+    """None when a session can be started, but not this one.
+
+    Raises:
+        CannotIsolate, OSError
+    """
+    with suppress(CannotIsolate):
+        if worker := await _begin(zygote, limits):
+            return worker
+    await asyncio.to_thread(zygote.try_out)
+    return None
 
 
 async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
@@ -216,7 +229,7 @@ async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
         if not message and not zygote.is_running():
             return None
         if "scratch" not in message:
-            raise CannotIsolate(message.get("error", "its first process ended without a word"))
+            raise failure(message)
         if not descriptors:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         (stdout, stderr), (supervisor,) = outputs, descriptors

@@ -37,7 +37,7 @@ def probe(config: JailConfig) -> Probe:
             with closing(zygote):
                 zygote.start()
                 zygote.try_out()
-        except CannotIsolate as error:
+        except (CannotIsolate, OSError) as error:
             tiers[tier] = str(error)
         else:
             tiers[tier] = ""

@@ -12,9 +12,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from palaestra.sandbox import owners
 from palaestra.sandbox.jail.kernel.system_calls import ARCHITECTURES
@@ -24,18 +24,25 @@ KERNEL = Path(__file__).parent / "kernel" / "__main__.py"
 SCRATCHES = "palaestra-jail-"
 """Begins the names of scratch folders that are real ones."""
 MESSAGE = 1 << 16
-FIRST_ENDED = "its first process ended without a word"
+ENDED = b'{"error": "the process that sessions are forked from ended"}'
 START_SECONDS = 30.0
 """Elapsed time that a zygote may take until it is ready; it takes a tenth of a second."""
 SEND_SECONDS = 10.0
 """Elapsed time that descriptors may wait because too many of the user's are under way."""
-
-
+SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Failures that say nothing about what a machine gives when it is not busy."""
 TRIAL = Limits(memory=1 << 30, processes=8, disk=1 << 20)
 
 
 class CannotIsolate(Exception):
     """This machine does not give what a tier needs; says what is missing."""
+
+
+def failure(message: Mapping[str, Any]) -> CannotIsolate | OSError:
+    """What it means that a process of the jail said `message`, and nothing more."""
+    if (number := message.get("errno")) in SHORTAGES:
+        return OSError(number, os.strerror(number))
+    return CannotIsolate(message.get("error", "its first process ended without a word"))
 
 
 class _Process(NamedTuple):
@@ -62,7 +69,7 @@ class Zygote:
     def start(self) -> None:
         """
         Raises:
-            CannotIsolate
+            CannotIsolate, OSError
         """
         with self._starting:
             if not self.is_running():
@@ -72,7 +79,7 @@ class Zygote:
         """Ask for a session; its supervisor answers on the first of the descriptors.
 
         Raises:
-            CannotIsolate
+            CannotIsolate, OSError
         """
         request = [json.dumps(limits).encode()]
         deadline = time.monotonic() + SEND_SECONDS
@@ -94,7 +101,7 @@ class Zygote:
         """Start a whole session that does nothing, on which whatever is missing is missed.
 
         Raises:
-            CannotIsolate: and the process has ended.
+            CannotIsolate, OSError
         """
         control, its_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         channel, its_channel = socket.socketpair()
@@ -102,13 +109,9 @@ class Zygote:
             self.fork(TRIAL, [end.fileno() for end in (its_control, its_channel, nowhere, nowhere)])
             its_control.close()
             control.settimeout(START_SECONDS)
-            try:
-                answer = json.loads(control.recv(MESSAGE) or b"{}")
-            except OSError as error:
-                raise CannotIsolate(f"a first session does not answer ({error.strerror})") from error
+            answer = json.loads(control.recv(MESSAGE) or b"{}")
         if "scratch" not in answer:
-            self.close()
-            raise CannotIsolate(answer.get("error", FIRST_ENDED))
+            raise failure(answer)
 
     def close(self) -> None:
         """End the process, and all of its sessions with it."""
@@ -131,9 +134,11 @@ class Zygote:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        except (FileNotFoundError, PermissionError) as error:
+        except OSError as error:
             ours.close()
-            raise CannotIsolate(f"{self._python} cannot be executed ({error.strerror})") from error
+            if isinstance(error, FileNotFoundError | PermissionError):
+                raise CannotIsolate(f"{self._python} cannot be executed ({error.strerror})") from error
+            raise
         finally:
             theirs.close()
         scratches = os.path.join(tempfile.gettempdir(), owners.folder_prefix(SCRATCHES))
@@ -143,16 +148,12 @@ class Zygote:
             ours.settimeout(START_SECONDS)
             ours.send(json.dumps(hello).encode())
             owners.sweep_folders(SCRATCHES)
-            answer = ours.recv(MESSAGE)
+            answer = json.loads(ours.recv(MESSAGE) or ENDED)
         except OSError as error:
-            answer = json.dumps({"error": f"its first process does not answer ({error.strerror})"}).encode()
-        problem = (
-            "the process that sessions are forked from ended"
-            if not answer
-            else json.loads(answer).get("error", "")
-        )
+            number = errno.EAGAIN if isinstance(error, TimeoutError) else error.errno
+            answer = {"error": f"its first process does not answer ({error})", "errno": number}
         assert popen.stderr is not None
-        if not problem:
+        if not answer:
             popen.stderr.close()
             ours.settimeout(None)
             return _Process(popen, ours, os.getpid())
@@ -161,4 +162,6 @@ class Zygote:
         with popen.stderr:
             said = popen.stderr.read().decode(errors="replace").strip()
         popen.wait()
-        raise CannotIsolate(f"{problem} {said.splitlines()[-1] if said else ''}".strip())
+        if said:
+            answer["error"] += f" {said.splitlines()[-1]}"
+        raise failure(answer)

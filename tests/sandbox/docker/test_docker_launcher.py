@@ -145,6 +145,7 @@ def test_a_container_is_locked_as_seen_from_outside() -> None:
         assert host["Memory"] == host["MemorySwap"] == (256 + 8 + 64) << 20
         assert host["PidsLimit"] == 66
         assert host["ReadonlyRootfs"]
+        assert host["Init"] is False
 
     with_sandbox(test)
 

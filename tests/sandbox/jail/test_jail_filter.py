@@ -9,7 +9,7 @@ from palaestra.sandbox.worker_sandbox import WorkerSandbox
 
 InSandbox = Callable[..., None]
 CALL = """
-import ctypes, errno, fcntl, mmap, os, platform, socket, struct
+import ctypes, errno, fcntl, mmap, os, platform, signal, socket, struct
 libc = ctypes.CDLL(None, use_errno=True)
 def system_call(numbers, *arguments):
     result = libc.syscall(ctypes.c_long(numbers[platform.machine() != 'x86_64']), *arguments)
@@ -41,6 +41,11 @@ REFUSED = {
     "that lock, of this process alone": (
         "system_call((202, 98), ctypes.byref(ctypes.c_int()), 128 | 13, 0, None)",
         "ENOSYS",
+    ),
+    "waking itself up": ("outcome(os.kill, os.getpid(), signal.SIGCONT)", "EPERM"),
+    "waking a thread up": (
+        "system_call((234, 131), os.getpid(), os.getpid(), int(signal.SIGCONT))",
+        "EPERM",
     ),
     "a barrier for all threads": ("system_call((324, 283), 0, 0, 0)", "EPERM"),
     "renaming with flags": ("system_call((316, 276), -100, b'file', -100, b'other', 1)", "EINVAL"),

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ import pytest
 from palaestra.core.errors import SandboxError
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
-from palaestra.sandbox.jail.launcher import JailLauncher
+from palaestra.sandbox.jail.launcher import JailLauncher, new_zygote
 from palaestra.sandbox.jail.probe import probe
+from palaestra.sandbox.jail.zygote import CannotIsolate
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
 from tests.attacks.watch import HANG_SECONDS, eventually
 
@@ -196,6 +199,21 @@ def test_sessions_end_with_the_process_they_were_forked_from_and_the_next_gets_a
         await sandbox.close()
 
     asyncio.run(body())
+
+
+def test_a_trial_that_fails_leaves_what_other_trials_need(tier: str, python: str) -> None:
+    descriptors, before = len(os.listdir("/proc/self/fd")), set(below(os.getpid()))
+    with closing(new_zygote(JailConfig(tier=tier, python=python), tier)) as zygote:
+        zygote.start()
+        (process,) = set(below(os.getpid())) - before
+        soft, hard = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (3, hard))  # it has as many; no session can be had
+        with pytest.raises(CannotIsolate, match="ended without a word"):
+            zygote.try_out()
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (soft, hard))
+        zygote.try_out()
+        assert exists(process)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_a_start_that_is_cancelled_leaves_nothing(launcher: JailLauncher) -> None:

@@ -11,7 +11,7 @@ from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
 from palaestra.sandbox.jail.launcher import JailLauncher
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
-from tests.attacks.watch import HANG_SECONDS
+from tests.attacks.watch import HANG_SECONDS, processes
 
 
 def run_in(config: JailConfig, test: Callable[[WorkerSandbox], Awaitable[None]], limits: CellLimits) -> None:
@@ -80,7 +80,7 @@ def test_an_interpreter_that_is_not_there_is_told(tier: Literal["namespaces", "l
         asyncio.run(launcher.launch(CellLimits()))
 
 
-def test_orphans_without_end_do_not_keep_the_session_from_ending() -> None:
+def test_orphans_without_end_do_not_keep_the_session_from_standing_still_and_ending() -> None:
     storm = """
 import os
 for _ in range(4):
@@ -104,8 +104,37 @@ ctypes.CDLL(None).syscall(number, CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
 
     async def test(sandbox: WorkerSandbox) -> None:
         assert (await sandbox.run(sister)).value == "-1"
+        stopped = sum(process.state == "T" for process in processes().values())
         assert (await sandbox.run(storm)).status == "ok"
         async with asyncio.timeout(HANG_SECONDS):
+            while sum(process.state == "T" for process in processes().values()) < stopped + 1 + 4:
+                await asyncio.sleep(0.05)
             await sandbox.close()
 
     run_in(JailConfig(processes=True), test, CellLimits(processes=64))
+
+
+def test_no_process_of_a_session_can_wake_another_up() -> None:
+    attempts = """
+import ctypes, os, signal
+libc = ctypes.CDLL(None)
+clone = 56 if os.uname().machine == 'x86_64' else 220
+def fails(attempt):
+    try:
+        return attempt() == -1
+    except OSError:
+        return True
+[fails(attempt) for attempt in (
+    lambda: os.kill(-1, signal.SIGCONT),
+    lambda: os.kill(0, signal.SIGCONT),
+    lambda: libc.tgkill(os.getpid(), os.getpid(), signal.SIGCONT),
+    lambda: libc.syscall(clone, int(signal.SIGCONT), 0, 0, 0, 0),  # when a child ends
+    lambda: os.setpgid(0, 0),  # when it leaves a group behind
+)]
+"""
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        assert (await sandbox.run(attempts)).value == str([True] * 5)
+        assert (await sandbox.run("os.kill(os.getpid(), signal.SIGURG)")).status == "ok"
+
+    run_in(JailConfig(processes=True), test, CellLimits())

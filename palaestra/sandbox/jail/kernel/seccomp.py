@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import struct
 from collections.abc import Sequence
 
@@ -38,7 +39,8 @@ getpgid getsid getpriority sched_getaffinity
 """Where no file and no process of the host's can be named, and the kernel bounds the disk. Landlock leaves
 them open (truncate before its version 3), and reserved space grows too fast for who watches a folder."""
 
-ALLOWED_WITH_PROCESSES = "fork vfork execve arch_prctl setsid setpgid kill tgkill"
+ALLOWED_WITH_PROCESSES = "fork vfork execve arch_prctl setsid"
+"""Not setpgid: the kernel wakes a stopped group up when it is orphaned, and a session has one group now."""
 
 UNSUPPORTED = """
 getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr removexattr
@@ -52,6 +54,10 @@ UNREADABLE = "clone3"
 
 CLONE_THREAD = 0x00010000
 CLONE_NAMESPACES, CLONE_PARENT = 0x7E020080, 0x00008000
+CLONE_END_SIGNAL, END_SIGNALS = 0xFF, (0, signal.SIGCHLD)
+"""The signal that a parent gets when its child ends."""
+AWAKENING = (signal.SIGCONT,)
+"""It takes back an order to stop which is not carried out yet. Only the supervisor lets a session go on."""
 O_CREATE, O_TRUNCATE, O_UNNAMED = 0o100, 0o1000, 0o20000000
 O_ACCESS = 0o3
 AF_UNIX, SOCK_STREAM, SOCK_TYPE = 1, 1, 0xF
@@ -125,9 +131,17 @@ def _opening(flags: int) -> list[Instruction]:
 
 
 def _conditions(process: int, processes: bool) -> dict[str, list[Instruction]]:
-    clone = _without(0, CLONE_NAMESPACES | CLONE_PARENT)
+    end_signal = _one_of(0, END_SIGNALS)
+    clone = [
+        _argument(0),
+        (_ANY_BIT, 0, 1, CLONE_NAMESPACES | CLONE_PARENT),
+        REFUSE,
+        (_AND, 0, 0, CLONE_END_SIGNAL),
+        *end_signal[1:],
+    ]
     if not processes:
         clone = [_argument(0), (_ANY_BIT, 1, 0, CLONE_THREAD), REFUSE, *clone]
+    receiver = [ALLOW] if processes else _one_of(0, (process,))
     inheriting = _one_of(1, FUTEX_INHERITING, _fail(errno.ENOSYS), [ALLOW])
     return {
         "clone": clone,
@@ -147,8 +161,8 @@ def _conditions(process: int, processes: bool) -> dict[str, list[Instruction]]:
         "getsid": _one_of(0, (0, process)),
         "sched_getaffinity": _one_of(0, (0, process)),
         "getpriority": _one_of(1, (0, process)),
-        "kill": _one_of(0, (process,)),
-        "tgkill": _one_of(0, (process,)),
+        "kill": _one_of(1, AWAKENING, REFUSE, receiver),
+        "tgkill": _one_of(2, AWAKENING, REFUSE, receiver),
         # A pair of datagram sockets could still send to any address that the file system names.
         "socketpair": [
             _argument(0),

@@ -21,7 +21,7 @@ from typing import NamedTuple, NoReturn
 from palaestra.sandbox.jail.kernel.credentials import die_with_parent
 from palaestra.sandbox.jail.kernel.libc import system_call
 from palaestra.sandbox.jail.kernel.readable import standard_library
-from palaestra.sandbox.jail.kernel.tier import Limits, Tier, obey
+from palaestra.sandbox.jail.kernel.tier import Limits, Tier, obey, told
 
 CHANNEL, TROUBLE = 3, 4
 """Descriptors of a worker beside the standard ones; the second until it is locked up."""
@@ -66,7 +66,7 @@ def supervise(tier: Tier, session: Session, work: Callable[[int], object]) -> No
         os.waitpid(worker, 0)
     except (OSError, NotLocked) as error:
         with suppress(OSError):  # the host is gone
-            control.send(json.dumps({"error": str(error)}).encode())
+            control.send(told(error))
     finally:
         try:
             tier.clean_up()

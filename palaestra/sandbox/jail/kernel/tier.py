@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import NamedTuple
@@ -40,7 +41,8 @@ INODES = 4096
 def obey(host: int, worker: int) -> bool:
     """Take one word of the host: have all of the session but this process stop or go on. False at its end.
 
-    Nobody can resist. This process is the first of its namespace, or the worker is alone.
+    Nobody can resist: this process is the first of its namespace, or the worker is alone, and no worker may
+    send the signal to go on.
     """
     try:
         word = os.read(host, 1)
@@ -49,6 +51,11 @@ def obey(host: int, worker: int) -> bool:
     if word:
         os.kill(-1 if os.getpid() == 1 else worker, {PAUSE: signal.SIGSTOP, RESUME: signal.SIGCONT}[word])
     return bool(word)
+
+
+def told(error: Exception) -> bytes:
+    """What the host is told of a failure."""
+    return json.dumps({"error": str(error), "errno": getattr(error, "errno", None)}).encode()
 
 
 class Tier:

@@ -22,7 +22,7 @@ from palaestra.sandbox.jail.kernel.credentials import leave_keyring
 from palaestra.sandbox.jail.kernel.landlock_tier import LandlockTier
 from palaestra.sandbox.jail.kernel.namespaces_tier import NamespacesTier
 from palaestra.sandbox.jail.kernel.supervisor import Session, supervise
-from palaestra.sandbox.jail.kernel.tier import Limits, Settings, Tier
+from palaestra.sandbox.jail.kernel.tier import Limits, Settings, Tier, told
 
 TIERS: dict[str, type[Tier]] = {"namespaces": NamespacesTier, "landlock": LandlockTier}
 MESSAGE = 1 << 16
@@ -53,7 +53,7 @@ def serve(descriptor: int, work: Callable[[int], object]) -> None:
         gc.freeze()  # a collection in a fork would write to every page, and so copy it
         gc.enable()
     except OSError as error:
-        host.send(json.dumps({"error": str(error)}).encode())
+        host.send(told(error))
         return
     os.dup2(1, 2)  # what went wrong until here was the host's to read
     host.send(b"{}")
@@ -102,7 +102,7 @@ class _Zygote:
             supervisor = self._fork(session, self._work)
         except OSError as error:
             with suppress(OSError):  # the host has closed its end already
-                os.write(descriptors[0], json.dumps({"error": str(error)}).encode())
+                os.write(descriptors[0], told(error))
             return None
         finally:
             for descriptor in descriptors:
