@@ -13,7 +13,6 @@ from palaestra.cli.options import (
     Display,
     DryRun,
     Limit,
-    MaxCost,
     Out,
     Overrides,
     Seed,
@@ -22,7 +21,7 @@ from palaestra.cli.options import (
 )
 from palaestra.cli.text import print_table
 from palaestra.store.run_store import RunStore
-from palaestra.training.discovery import DiscoveryConfig, discover_all, discoveries, discovery_at
+from palaestra.training.discovery import DiscoveryConfig, check, discover_all, discoveries, discovery_at
 
 
 def print_discoveries(store: RunStore) -> None:
@@ -39,7 +38,7 @@ def print_discoveries(store: RunStore) -> None:
     print_table(("k", "discovery@k"), rows)
 
 
-VERB = Verb(name="discover", schema=DiscoveryConfig, work=discover_all, report=print_discoveries)
+VERB = Verb(name="discover", schema=DiscoveryConfig, work=discover_all, report=print_discoveries, check=check)
 
 
 def discover(
@@ -49,7 +48,6 @@ def discover(
     family: Annotated[str | None, typer.Option(help="Task family, whose verifier decides.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Of 16 attempts each, unless settings differ.")] = None,
     limit: Limit = None,
-    max_cost: MaxCost = None,
     seed: Seed = None,
     changes: Overrides = None,
     out: Out = RUNS,
@@ -66,7 +64,6 @@ def discover(
         "family": family,
         "rounds": rounds,
         "limit": limit,
-        "max_cost": max_cost,
         "seed": seed,
     }
     overrides = as_overrides(flags, changes, settings)

@@ -77,11 +77,13 @@ class VLLMServer:
         weights = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
         try:
             await self._client.post(f"{address}/pause?mode=keep", cast_to=object)
-            await self._client.post(f"{address}/collective_rpc", cast_to=object, body=weights)
-            await self._client.post(
-                f"{address}/reset_prefix_cache?reset_running_requests=true", cast_to=object
-            )
-            await self._client.post(f"{address}/resume", cast_to=object)
+            try:
+                await self._client.post(f"{address}/collective_rpc", cast_to=object, body=weights)
+                await self._client.post(
+                    f"{address}/reset_prefix_cache?reset_running_requests=true", cast_to=object
+                )
+            finally:  # a server that stood still would keep all others waiting
+                await self._client.post(f"{address}/resume", cast_to=object)
         except openai.OpenAIError as error:
             raise ModelError(
                 f"{self.name}: {address} did not take the weights in {folder} ({error}); start it with "

@@ -21,7 +21,8 @@ async def best_of_n(rollouts: Rollouts, source: RewardSource, task: Task, count:
     Raises:
         PalaestraError: the answers could not be rewarded.
     """
-    ((answers,), group) = await rollouts.repeated("best-of-n", [task], count), f"best-of-n/{task.id}"
+    (answers,) = await rollouts.repeated("best-of-n", [task], count)
+    group = f"best-of-n/{task.id}"
     rewards = await source.rewards({group: answers}, {group: task})
     return answers[best(rewards[group])]
 

@@ -133,7 +133,7 @@ class TrainConfig(VerbConfig):
     def _conflicts_of_samples(self, chosen: Objective) -> Iterator[str]:
         name = self.objective.name
         if "relaxed_reward_N" in chosen.needs:
-            yield f"objective {name} needs a differentiable reward and is called from Python only"
+            yield f"objective {name} needs a differentiable reward; take RelaxedUpdater from Python"
         if (chosen.rows_together == 2) != (self.selection in PAIRS):
             yield (
                 f"selection={self.selection} does not go with objective {name}: dpo and simpo, and only "
@@ -146,12 +146,16 @@ class TrainConfig(VerbConfig):
             )
         if self.conditioning and (name != "sft" or self.selection != "all" or self.reward == "none"):
             yield "conditioning needs objective=sft, selection=all and a reward"
+        if self.off_policy and self.conditioning:
+            yield "off_policy weighs what the policy drew, which conditioning changes; leave off_policy out"
 
     def _conflicts_of_rewards(self, chosen: Objective) -> Iterator[str]:
         if self.reward == "posterior" and getattr(self.objective, "advantage", "") != "rank-scaled":
             yield "reward=posterior needs objective.advantage=rank-scaled: other rules undo its weights"
         if self.reward == "none" and not TAUGHT & set(chosen.needs):
             yield f"objective {self.objective.name} learns from rewards, and reward=none gives none"
+        if self.reward == "none" and self.selection != "all":
+            yield f"selection={self.selection} goes by rewards, reward=none gives none; take selection=all"
         if self.reward == "none" and self.refills:
             yield "refills replace groups whose rewards agree, and reward=none gives none; set refills=0"
         judge = self.judge.family if isinstance(self.judge, ProgrammaticJudgeConfig) else OWN_FAMILY

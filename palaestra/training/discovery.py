@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from palaestra.core.config import VerbConfig
-from palaestra.core.errors import NothingToLearn
+from palaestra.core.errors import ConfigError, NothingToLearn
 from palaestra.core.events import RunFinished, Sink, StepSkipped, TrajectoryFinished, UpdateDone
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
@@ -24,12 +24,12 @@ from palaestra.training.config import trainable
 from palaestra.training.earlier import Earlier
 from palaestra.training.evaluation import RIGHT
 from palaestra.training.feedback import Feedback
-from palaestra.training.objectives.sdpo import SDPO, SDPOConfig
+from palaestra.training.objectives.sdpo import SDPO, Divergence, SDPOConfig
 from palaestra.training.optimizer import OptimizerConfig
 from palaestra.training.policy import load_policy
 from palaestra.training.rollouts import RolloutConfig, Rollouts
 from palaestra.training.samples import Sample
-from palaestra.training.teacher import Teacher, TeacherConfig
+from palaestra.training.teacher import OTHERS, Teacher, TeacherConfig
 from palaestra.training.updater import Updater
 
 
@@ -54,6 +54,23 @@ class AttemptsConfig(RolloutConfig):
     greedy_anchor: bool = False
 
 
+class DistillationConfig(SDPOConfig):
+    divergence: Divergence = "reverse"
+    candidates: int = Field(default=20, ge=1)
+
+
+class SelfTeacherConfig(TeacherConfig):
+    rate: float = Field(default=0.01, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _reads_remarks(self) -> SelfTeacherConfig:
+        if self.kind in OTHERS:
+            raise ValueError(f"teacher.kind={self.kind} is no self-teacher, which alone reads remarks")
+        if self.success != RIGHT:
+            raise ValueError("the verifier alone decides what is right; leave teacher.success out")
+        return self
+
+
 class DiscoveryConfig(VerbConfig):
     """The defaults are the paper's."""
 
@@ -66,9 +83,9 @@ class DiscoveryConfig(VerbConfig):
     rounds: int = Field(default=32, ge=1)
     """Of `rollout.group_size` attempts each. One round is independent sampling: nothing is learned in it."""
     rollout: AttemptsConfig = AttemptsConfig()
-    objective: SDPOConfig = SDPOConfig(divergence="reverse", candidates=20)
-    teacher: TeacherConfig = TeacherConfig(rate=0.01)
-    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-6)
+    objective: DistillationConfig = DistillationConfig()
+    teacher: SelfTeacherConfig = SelfTeacherConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
 
     @field_validator("policy")
     @classmethod
@@ -76,6 +93,19 @@ class DiscoveryConfig(VerbConfig):
         if policy.name.startswith("tiny/"):
             raise ValueError("a policy made from nothing discovers nothing; give hf/<folder or hub id>")
         return trainable(policy)
+
+
+def check(config: DiscoveryConfig) -> None:
+    """
+    Raises:
+        ConfigError: there is no such family, or its verifier says nothing even of an empty answer.
+    """
+    says = family(config.family).remark(_tasks(config)[0], "")
+    if config.rounds > 1 and not says:
+        raise ConfigError(
+            f"the verifier of {config.family} makes no remarks, so that attempts teach nothing; take another "
+            "family"
+        )
 
 
 class Discovery(NamedTuple):
@@ -103,7 +133,7 @@ async def discover(
         policy.module,
         SDPO(config.objective),
         config.optimizer,
-        steps=config.rounds,
+        steps=config.rounds - 1,
         temperature=config.rollout.temperature,
         teacher=teacher,
     )
@@ -112,15 +142,18 @@ async def discover(
     for number in range(1, config.rounds + 1):
         group = f"{task.id}/{number}"
         attempts = whole(await rollouts.groups({group: task}))[group]
-        utilities = [verifier.utility(task, attempt.answer) for attempt in attempts]
-        first = next((place for place, utility in enumerate(utilities) if utility > RIGHT), None)
-        if first is not None:
-            return Discovery(drawn + first + 1, drawn + len(attempts))
+        right = [verifier.utility(task, attempt.answer) > RIGHT for attempt in attempts]
+        if any(right):
+            return Discovery(drawn + right.index(True) + 1, drawn + len(attempts))
         drawn += len(attempts)
-        prompts = feedback.prompts(task, attempts, utilities)
+        if number == config.rounds:
+            break
+        prompts = feedback.prompts(task, attempts, right)
         samples = [
-            Sample(attempt.trace, teacher_prompt=prompt)
-            for attempt, prompt in zip(attempts, prompts, strict=True)
+            Sample(
+                attempt.trace, sampled=place > 0 or not config.rollout.greedy_anchor, teacher_prompt=prompt
+            )
+            for place, (attempt, prompt) in enumerate(zip(attempts, prompts, strict=True))
             if attempt.trace
         ]
         step = steps_before + number
@@ -141,17 +174,18 @@ async def discover_all(config: DiscoveryConfig, store: RunStore, emit: Sink) -> 
     """
     earlier = Earlier(store)
     emit = earlier.without_repeats(emit)
+    verifier, tasks = family(config.family), _tasks(config)
     policy = load_policy(config.policy)
     start = copy.deepcopy(policy.module.state_dict())
     rollouts = Rollouts(
         policy, config.rollout, config.seed, emit, known=earlier.trajectories(), announced=earlier.tasks()
     )
-    for index, task in enumerate(_tasks(config)):
-        policy.module.load_state_dict(start)
-        await discover(
-            task, policy, family(config.family), config, rollouts, emit, steps_before=index * config.rounds
-        )
-    await policy.close()
+    try:
+        for index, task in enumerate(tasks):
+            policy.module.load_state_dict(start)
+            await discover(task, policy, verifier, config, rollouts, emit, steps_before=index * config.rounds)
+    finally:
+        await policy.close()
     return RunFinished(status="done")
 
 

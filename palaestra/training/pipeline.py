@@ -171,9 +171,8 @@ def _updater(config: TrainConfig, chosen: Objective, policy: HFModel) -> tuple[U
     needs_reference = {"reference_log_prob_NT", "reference_kl_NT"} & set(chosen.needs)
     reference = frozen(module) if needs_reference else None
     has_teacher = bool(TAUGHT & set(chosen.needs))
-    start = _teaching_model(config, policy) if has_teacher else None
     allowed = masks(module, config.update_mask, config.seed) if config.update_mask else None
-    teacher = Teacher(config.teacher, module, start) if has_teacher else None
+    teacher = Teacher(config.teacher, module, _other_teacher(config, policy)) if has_teacher else None
     updater = Updater(
         module,
         chosen,
@@ -187,19 +186,19 @@ def _updater(config: TrainConfig, chosen: Objective, policy: HFModel) -> tuple[U
     return updater, teacher
 
 
-def _teaching_model(config: TrainConfig, policy: HFModel) -> PreTrainedModel | None:
-    """What a teacher is made from: the start policy, another model, or nothing but the policy."""
-    if config.teacher.model is not None:
-        other, tokenizer = read_model(config.teacher.model)
-        sizes = other.config.vocab_size, policy.module.config.vocab_size
-        if sizes[0] != sizes[1] or tokenizer.get_vocab() != policy.tokenizer.get_vocab():
-            raise ConfigError(
-                f"{config.teacher.model.name} ({sizes[0]} tokens) and the policy ({sizes[1]}) have different "
-                "vocabularies; a teacher needs the policy's tokenizer"
-            )
-        teaching: PreTrainedModel = other.eval().requires_grad_(False)
-        return teaching
-    return frozen(policy.module) if config.teacher.kind in ("frozen", "trust-region") else None
+def _other_teacher(config: TrainConfig, policy: HFModel) -> PreTrainedModel | None:
+    """The model that a teacher is made from; None where that is the policy."""
+    if config.teacher.model is None:
+        return None
+    other, tokenizer = read_model(config.teacher.model)
+    sizes = other.config.vocab_size, policy.module.config.vocab_size
+    if sizes[0] != sizes[1] or tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+        raise ConfigError(
+            f"{config.teacher.model.name} ({sizes[0]} tokens) and the policy ({sizes[1]}) have different "
+            "vocabularies; a teacher needs the policy's tokenizer"
+        )
+    teaching: PreTrainedModel = other.eval().requires_grad_(False)
+    return teaching
 
 
 def _prompts(config: TrainConfig, teacher: Teacher | None, policy: HFModel) -> Prompts | None:

@@ -16,6 +16,9 @@ from palaestra.models.registry import load_model
 from palaestra.models.vllm_server import PREFIX, VLLMServer
 from palaestra.training.checkpoint import save_policy
 
+ENGINE = ("name", "concurrency", "engine")
+SERVER = ("name", "concurrency", "api_base", "api_key_variable", "timeout", "retries")
+"""Settings that a sampler heeds; weights, their type and the window are the policy's."""
 FOLDER = "sampler"
 """The run's subfolder through which weights go to the engine."""
 
@@ -37,6 +40,10 @@ class SamplerConfig(ModelConfig):
                 f"{self.name} cannot draw for the policy; give vllm/policy, or {PREFIX}<served name> with an "
                 "api_base"
             )
+        heeded = SERVER if self.name.startswith(PREFIX) else ENGINE
+        for name, field in type(self).model_fields.items():
+            if name not in heeded and getattr(self, name) != field.default:
+                raise ValueError(f"sampler.{name} has no effect on {self.name}; leave it out")
         return self
 
 

@@ -111,8 +111,9 @@ def sampler_metrics(batch: TokenBatch, samples: Sequence[Sample]) -> dict[str, f
     gap_M = (log_prob_NT - sampler_NT)[sampled_NT].abs()
     if not gap_M.mean() <= MOST_GAP:
         raise TrainingError(
-            f"sampler and trainer differ by {gap_M.mean():.3f} nats per token: this model does more than "
-            "hidden states and an output head; train another model"
+            f"sampler and trainer differ by {gap_M.mean():.3f} nats per token: the answers are of older "
+            "weights, a server gives no processed log-probabilities, or this model does more than hidden "
+            "states and an output head"
         )
     token_NT = token_weights(log_prob_NT, sampler_NT, sampled_NT)
     sequence_N = sequence_weights(log_prob_NT, sampler_NT, sampled_NT)[:, 0]

@@ -24,6 +24,9 @@ contrast: what the start policy knows better than a weaker model, for light-reas
 OTHERS: tuple[TeacherKind, ...] = ("model", "contrast")
 """Those that take another model, and are no self-teachers."""
 
+HEEDED_BY: Mapping[str, TeacherKind] = {"rate": "average", "share": "trust-region", "plausible": "contrast"}
+"""Settings that one kind alone reads."""
+
 
 class TeacherConfig(Record):
     kind: TeacherKind = "average"
@@ -38,6 +41,13 @@ class TeacherConfig(Record):
     labels."""
     success: float = 0.5
     """The reward from which on an answer is shown to a self-teacher, for its siblings."""
+
+    @model_validator(mode="after")
+    def _is_heeded(self) -> TeacherConfig:
+        for name, kind in HEEDED_BY.items():
+            if self.kind != kind and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"teacher.{name} is of teacher.kind={kind} alone; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _names_its_model(self) -> TeacherConfig:
@@ -59,28 +69,31 @@ class Teacher:
     def __init__(
         self, config: TeacherConfig, policy: PreTrainedModel, start: PreTrainedModel | None = None
     ) -> None:
-        """`start` is the start policy, or the other model. The expert of a contrast is the policy as it is
-        now."""
+        """`start` is the other model, or the start policy; where none is given, that is the policy as it is
+        now, as is the expert of a contrast."""
         self.is_self = config.kind not in OTHERS
         self._policy = policy
         self._rate = config.rate
         self._average: PreTrainedModel | None = None
         self.distribution: Mixture
-        if config.kind in (*OTHERS, "frozen", "trust-region") and start is None:
-            raise ConfigError(f"a teacher of the kind {config.kind} needs the model that it is made from")
         match config.kind, start:
+            case "model" | "contrast", None:
+                raise ConfigError(
+                    f"a teacher of the kind {config.kind} needs another model; give teacher.model"
+                )
             case "average", _:
                 # In 16 bits the small steps of an average would be lost.
                 self._average = copy.deepcopy(policy).float().requires_grad_(False)
                 self.distribution = Mixture(((self._average, 1.0),))
             case "current", _:
                 self.distribution = Mixture(((policy, 1.0),))
-            case "trust-region", PreTrainedModel():
-                self.distribution = Mixture(((start, 1 - config.share), (policy, config.share)))
+            case "trust-region", _:
+                before = start or frozen(policy)
+                self.distribution = Mixture(((before, 1 - config.share), (policy, config.share)))
             case "contrast", PreTrainedModel():
                 self.distribution = Contrast.of(frozen(policy), start, config.plausible)
-            case _, PreTrainedModel():
-                self.distribution = Mixture(((start, 1.0),))
+            case _:
+                self.distribution = Mixture(((start or frozen(policy), 1.0),))
 
     def follow(self) -> None:
         """Called after each step of the policy."""

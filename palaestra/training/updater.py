@@ -160,16 +160,18 @@ class Updater:
     def _with_old_policy(
         self, batch: TokenBatch, samples: Sequence[Sample], later: Sequence[int]
     ) -> TokenBatch:
-        """The batch with the old policy's log-probabilities of rows whose minibatch comes after a step.
+        """The batch with the old policy's log-probabilities of rows whose minibatch comes after a step; of
+        rows that were not sampled they are the sampler's as well.
 
         Those of the first minibatch are what its own passes find: until the first step the policy is the old
         one, and the ratio is exactly 1.
         """
         old_NT = batch.given("old_log_prob_NT").clone()
-        if later and old_NT.isnan().any() and "old_log_prob_NT" in self._needs:
+        if later and old_NT.isnan().any() and self._needs & {"old_log_prob_NT", "sampler_log_prob_NT"}:
             log_prob_NT, _ = self._scorer.statistics([samples[row] for row in later])
             old_NT[later, : log_prob_NT.shape[1]] = log_prob_NT
-        return replace(batch, old_log_prob_NT=old_NT)
+        sampler_NT = _known(batch.given("sampler_log_prob_NT"), old_NT)
+        return replace(batch, old_log_prob_NT=old_NT, sampler_log_prob_NT=sampler_NT)
 
     def _with_others(self, batch: TokenBatch, samples: Sequence[Sample]) -> TokenBatch:
         """What other models say of the samples, as far as the objective asks."""
@@ -223,7 +225,7 @@ class Updater:
             metrics["loss"] += weight * float(loss.detach())
             for name, value in observed.items():
                 metrics[name] += weight * float(aggregate(value, part.mask_NT, "token-mean", seen))
-        if "sampler_gap_mean" not in metrics:
+        if "gradient_norm" not in metrics:  # the policy is still the one that sampled
             metrics |= sampler_metrics(batch, samples)
         metrics["gradient_norm"] += weight * self._optimizer.step()
         if self._teacher:

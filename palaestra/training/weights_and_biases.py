@@ -48,7 +48,9 @@ def mirrored(folder: Path, emit: Sink) -> Iterator[Sink]:
             metrics = {f"{event.phase}/{name}": value for name, value in event.metrics.items()}
             run.log(metrics | {f"{event.phase}/step": event.step})
 
+    failed = 1
     try:
         yield write
+        failed = 0
     finally:
-        run.finish()
+        run.finish(exit_code=failed)

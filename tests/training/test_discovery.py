@@ -20,6 +20,7 @@ from palaestra.training.discovery import (
     Discovery,
     DiscoveryConfig,
     Verifier,
+    check,
     discover,
     discover_all,
     discoveries,
@@ -55,6 +56,11 @@ class Colour(Verifier):
 
     def remark(self, task: Task, answer: str) -> str:
         return f"It is not {answer}."
+
+
+class Generous(Colour):
+    def utility(self, task: Task, answer: str) -> float:
+        return 0.5
 
 
 class Silent(Colour):
@@ -93,11 +99,13 @@ def stubborn() -> TinyModel:
     return policy
 
 
-def search(stubborn: TinyModel, verifier: Verifier, seed: int) -> tuple[Discovery, list[Event]]:
+def search(
+    stubborn: TinyModel, verifier: Verifier, seed: int, config: DiscoveryConfig = CONFIG
+) -> tuple[Discovery, list[Event]]:
     policy = TinyModel("tiny/one", copy.deepcopy(stubborn.module), stubborn.tokenizer)
     seen: list[Event] = []
-    rollouts = Rollouts(policy, CONFIG.rollout, seed, discard, known={})
-    return asyncio.run(discover(TASK, policy, verifier, CONFIG, rollouts, seen.append)), seen
+    rollouts = Rollouts(policy, config.rollout, seed, discard, known={})
+    return asyncio.run(discover(TASK, policy, verifier, config, rollouts, seen.append)), seen
 
 
 def test_it_finds_what_independent_samples_would_not(stubborn: TinyModel) -> None:
@@ -114,8 +122,66 @@ def test_it_finds_what_independent_samples_would_not(stubborn: TinyModel) -> Non
 def test_without_remarks_there_is_nothing_to_learn_from(stubborn: TinyModel) -> None:
     found, seen = search(stubborn, Silent(), seed=0)
     assert found == Discovery(None, CONFIG.rounds * 16)
-    assert len(seen) == CONFIG.rounds
+    assert len(seen) == CONFIG.rounds - 1
     assert all(isinstance(event, StepSkipped) for event in seen)
+
+
+def test_what_is_half_right_is_wrong_and_remarked_on(stubborn: TinyModel) -> None:
+    found, seen = search(stubborn, Generous(), seed=0, config=changed(rounds=2))
+    assert found == Discovery(None, 32)
+    assert [type(event) for event in seen] == [UpdateDone]
+
+
+@pytest.mark.parametrize("kind", ["frozen", "trust-region", "current"])
+def test_any_self_teacher_will_do(stubborn: TinyModel, kind: str) -> None:
+    _, seen = search(stubborn, Colour(), seed=0, config=changed(rounds=2, teacher={"kind": kind}))
+    assert [type(event) for event in seen] == [UpdateDone]
+
+
+def test_a_greedy_attempt_is_no_sample_of_the_policy(stubborn: TinyModel) -> None:
+    """Its log-probabilities are those of temperature 1."""
+    greedy = {"greedy_anchor": True, "group_size": 2, "temperature": 3.0}
+    _, seen = search(
+        stubborn,
+        Colour(),
+        seed=0,
+        config=changed(rounds=2, rollout={**CONFIG.rollout.model_dump(), **greedy}),
+    )
+    (update,) = seen
+    assert isinstance(update, UpdateDone)
+    assert update.metrics["sampler_gap_max"] < 1e-3
+
+
+def changed(**changes: object) -> DiscoveryConfig:
+    return validate(DiscoveryConfig, {**CONFIG.model_dump(), **changes}, source="test")
+
+
+def test_a_setting_leaves_the_others_as_they_are_in_the_paper() -> None:
+    settings = {"policy": "hf/x", "family": "countdown"}
+    groups = {"objective": {"cap": 3.0}, "teacher": {"success": 0.5}, "rollout": {"max_tokens": 8}}
+    config = validate(DiscoveryConfig, settings | groups, source="test")
+    assert (config.objective.divergence, config.objective.candidates) == ("reverse", 20)
+    assert config.teacher.rate == 0.01
+    assert (config.rollout.group_size, config.rollout.temperature) == (16, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ({"kind": "model", "model": "hf/other"}, "no self-teacher"),
+        ({"success": 0.9}, "leave teacher.success"),
+    ],
+)
+def test_a_teacher_that_reads_no_remarks_is_refused(teacher: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        changed(teacher=teacher)
+
+
+def test_a_family_whose_verifier_says_nothing_is_refused() -> None:
+    check(CONFIG)
+    with pytest.raises(ConfigError, match="makes no remarks"):
+        check(changed(family="trip"))
+    check(changed(family="trip", rounds=1))
 
 
 def test_the_share_of_tasks_that_so_many_attempts_solve() -> None:
@@ -161,7 +227,7 @@ def test_a_run_starts_every_task_from_the_same_policy_and_goes_on_exactly(
     assert told(whole) == told(cut)
     drawn, updates = told(whole)
     assert len(drawn) == 2 * 3 * 4
-    assert [step for step, _ in updates] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in updates] == [1, 2, 4, 5], "after the last round there is no use for one"
     assert set(discoveries(config, whole).values()) == {Discovery(None, 12)}
     print_discoveries(whole)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]

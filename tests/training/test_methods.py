@@ -319,6 +319,24 @@ def test_stages_and_posterior_ranks_and_bfloat16(run: Run, start: Path) -> None:
         ({"objective": "pipeline-rl", "off_policy": {}}, "weighs twice"),
         ({"families": ["countdown"]}, "judge=programmatic/trip cannot judge tasks of countdown"),
         ({"conditioning": {}}, "needs objective=sft"),
+        (
+            {"conditioning": {}, "objective": "sft", "reward": "utility", "off_policy": {}},
+            "off_policy weighs what the policy drew",
+        ),
+        ({"objective": "sdpo", "reward": "none", "selection": "best"}, "take selection=all"),
+        ({"objective": "sdpo", "teacher": {"kind": "frozen", "rate": 0.1}}, "teacher.kind=average alone"),
+        ({"objective": "sdpo", "teacher": {"share": 0.1}}, "teacher.kind=trust-region alone"),
+        ({"sampler": {"name": "vllm/policy", "dtype": "bfloat16"}}, "sampler.dtype has no effect"),
+        (
+            {
+                "sampler": {
+                    "name": "hosted_vllm/policy",
+                    "api_base": "http://127.0.0.1:1/v1",
+                    "requests_per_minute": 9,
+                }
+            },
+            "sampler.requests_per_minute has no effect",
+        ),
         ({"policy": {"name": "hf/x", "contrast": {"amateur": "hf/y"}}}, "leave it out"),
         ({"policy": {"name": "hf/x", "repeat": "repeat"}}, "leave repeat out"),
     ],

@@ -24,6 +24,7 @@ from palaestra.training.objectives.base import TokenBatch
 from palaestra.training.objectives.dapo import DAPOConfig
 from palaestra.training.objectives.grade import GRADEConfig
 from palaestra.training.objectives.nsr import NSRConfig
+from palaestra.training.objectives.off_policy import OffPolicyConfig, OffPolicyCorrected
 from palaestra.training.objectives.ppo import PPOConfig
 from palaestra.training.objectives.psr import PSRConfig
 from palaestra.training.objectives.quark import QuarkConfig
@@ -230,6 +231,29 @@ def test_the_first_minibatch_is_its_own_old_policy(
     torch.testing.assert_close(found[0][0], found[1][0], atol=1e-6, rtol=1e-5)
     shared = found[0][1].keys() - {name for name in found[0][1] if name.startswith(("sampler", "effective"))}
     assert [found[0][1][name] for name in shared] == pytest.approx([found[1][1][name] for name in shared])
+
+
+def test_what_was_not_sampled_has_weight_1_in_every_minibatch(
+    policy: TinyModel, rollouts: list[Sample]
+) -> None:
+    found = []
+    for objective in (
+        ArenaRL(ArenaRLConfig()),
+        OffPolicyCorrected(ArenaRL(ArenaRLConfig()), OffPolicyConfig()),
+    ):
+        module = copy.deepcopy(policy.module)
+        imitated = [each._replace(sampled=False) for each in rollouts]
+        Updater(module, objective, SETTINGS, steps=2).update(imitated, minibatches=2)
+        found.append(parameters(module))
+    torch.testing.assert_close(*found, atol=1e-6, rtol=1e-5)
+
+
+def test_the_gap_is_measured_before_the_policy_moves(policy: TinyModel, rollouts: list[Sample]) -> None:
+    """Of an objective that does not ask for the old policy nothing is known of the second minibatch then."""
+    later = [each._replace(sampled=place >= 6) for place, each in enumerate(rollouts)]
+    metrics = Updater(policy.module, SFT(), SETTINGS, steps=2).update(later, minibatches=2)
+    assert "gradient_norm" in metrics
+    assert "sampler_gap_mean" not in metrics
 
 
 class Passes:

@@ -13,7 +13,6 @@ TRL draws, scores and steps. Shape suffixes: `_N` completions, `_T` tokens of ea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +25,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
 from palaestra.core.errors import ConfigError
+from palaestra.training.objective_state import restored_objective, store_objective
 from palaestra.training.objectives.aggregation import Totals, aggregate
 from palaestra.training.objectives.base import Objective, TokenBatch
 
-_STATE = "objective.json"
 _KNOWN = {"old_log_prob_NT", "sampler_log_prob_NT", "reference_log_prob_NT"}
 
 
@@ -113,14 +112,12 @@ class ObjectiveTrainer(GRPOTrainer):  # type: ignore[misc] # TRL has no types
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
             folder = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            stored = Path(self._get_output_dir(trial=trial), folder, _STATE)
-            stored.write_text(json.dumps(self._objective.stored()), encoding="utf-8")
+            store_objective(self._objective, Path(self._get_output_dir(trial=trial), folder))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            stored = Path(checkpoint, _STATE).read_text(encoding="utf-8")
-            self._objective = self._objective.restored(json.loads(stored))
+            self._objective = restored_objective(self._objective, Path(checkpoint))
 
     def _score(self, model: Any, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Log-probability and entropy of each completion token, 0 where it does not count."""

@@ -11,7 +11,6 @@ verl draws, updates and keeps checkpoints. Shape suffixes: `_N` responses, `_T` 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,12 +38,11 @@ from palaestra.core.events import discard
 from palaestra.core.record import Record
 from palaestra.core.task import Task
 from palaestra.training.advantages.tokens import at_last_token
+from palaestra.training.objective_state import restored_objective, store_objective
 from palaestra.training.objectives.base import Objective, TokenBatch
 from palaestra.training.objectives.registry import AnyObjectiveConfig, objective
 from palaestra.training.outside_answers import contestants, task_of
 from palaestra.training.rewards import Groups, Rewards, TournamentRewards, by_rank
-
-_STATE = "objective.json"
 
 
 class ArenaConfig(Record):
@@ -78,6 +76,11 @@ class ArenaTrainer(PPOTrainerSync):  # type: ignore[misc] # verl has no types
         if self._objective and set(self._objective.needs) - {"old_log_prob_NT"}:
             raise ConfigError(
                 "palaestra.objective reads more than rewards and entropies; choose another, with kl=0"
+            )
+        if self._objective and not self._objective.is_weighted_by_advantage:
+            raise ConfigError(
+                "palaestra.objective makes no advantages, and verl's loss learns from nothing else; choose "
+                "another"
             )
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -170,12 +173,11 @@ class ArenaTrainer(PPOTrainerSync):  # type: ignore[misc] # verl has no types
     def store(self, folder: Path) -> None:
         """Write the state of the objective beside verl's checkpoint."""
         if self._objective:
-            (folder / _STATE).write_text(json.dumps(self._objective.stored()), encoding="utf-8")
+            store_objective(self._objective, folder)
 
     def restore(self, folder: Path) -> None:
         if self._objective:
-            stored = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-            self._objective = self._objective.restored(stored)
+            self._objective = restored_objective(self._objective, folder)
 
 
 def _read(batch: KVBatchMeta, fields: Sequence[str]) -> TensorDict:

@@ -12,10 +12,11 @@ from trl import GRPOConfig, GRPOTrainer
 
 from palaestra.arena.judges.programmatic import ProgrammaticJudge
 from palaestra.arena.topologies.round_robin import RoundRobinConfig
-from palaestra.core.errors import ConfigError
+from palaestra.core.errors import ConfigError, TrainingError
 from palaestra.core.ranking import rank_by
 from palaestra.models.tiny import TinyConfig, TinyModel
 from palaestra.training.advantages.rank import rank_advantages
+from palaestra.training.objective_state import FILE
 from palaestra.training.objectives import grpo
 from palaestra.training.objectives.aepo import AEPO, AEPOConfig, AEPOState
 from palaestra.training.objectives.arena_rl import ArenaRL, ArenaRLConfig
@@ -173,6 +174,15 @@ def test_the_controller_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     assert len(resumed.drawn) == 1
     assert (resumed.drawn[0]["advantages"] >= 0).all()
     assert resumed._objective.state == AEPOState(use_negatives=False)
+
+
+def test_a_checkpoint_of_another_trainer_is_refused(tmp_path: Path) -> None:
+    first = trainer(tmp_path, AEPO(AEPOConfig()), steps=1, save_strategy="steps", save_steps=1)
+    first.train()
+    checkpoint = tmp_path / "run" / "checkpoint-1"
+    (checkpoint / FILE).unlink()
+    with pytest.raises(TrainingError, match=f"holds no {FILE}"):
+        trainer(tmp_path, AEPO(AEPOConfig()), steps=2).train(resume_from_checkpoint=str(checkpoint))
 
 
 def half(completions: list[str], **_: Any) -> list[float | None]:

@@ -126,6 +126,8 @@ def test_what_cannot_be_done_is_refused() -> None:
         trainer()._compute_advantage(batch("parts", session="0_{}"), {})
     with pytest.raises(ConfigError, match="more than rewards"):
         trainer("+palaestra.objective=sdpo")
+    with pytest.raises(ConfigError, match="makes no advantages"):
+        trainer("+palaestra.objective=sft")
     with pytest.raises(ConfigError, match="judge"):
         ArenaTrainer(compose_without_judge())
 
