@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import Embedding
 from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 
+from palaestra.core.errors import TrainingError
 from palaestra.training.objectives.divergence import kl
 from palaestra.training.objectives.relaxation import Relaxation, RelaxedToken
 
@@ -49,6 +50,10 @@ def relaxed_rollouts(
     The embedding of a relaxed token is what the next one is predicted from, so that the gradient goes back
     through all of them, and memory grows with their number. A row is over after a token that is one of
     `ends`. What it is depends on its own seed, not on the rows beside it.
+
+    Raises:
+        TrainingError: the model does more to a token than look its embedding up, or to a hidden state than
+            multiply it with the output head, so that mixtures of tokens would be read wrongly.
     """
     policy = _Reader(module, prompts)
     other = _Reader(reference, prompts) if reference is not None else None
@@ -90,11 +95,18 @@ class _Reader:
     """A model that has read prompts of any lengths, and reads on token by token."""
 
     def __init__(self, module: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
+        embedding = module.get_input_embeddings()
+        softcapped = getattr(module.config, "final_logit_softcapping", None)
+        if type(embedding) is not Embedding or softcapped:
+            raise TrainingError(
+                f"{type(module).__name__} scales its embeddings or caps its logits, which relaxed tokens do "
+                "not go through; take a model that does neither, as Qwen3 and Llama"
+            )
         width = max(map(len, prompts))
         padded = [[0] * (width - len(prompt)) + [*prompt] for prompt in prompts]
         read = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         self._module = module
-        self._table_VH = cast(Tensor, module.get_input_embeddings().weight)
+        self._table_VH = embedding.weight
         self._prompt_NT = torch.tensor(padded, device=module.device)
         self._attention_NT = torch.tensor(read, device=module.device)
         self._cache = DynamicCache(config=module.config)

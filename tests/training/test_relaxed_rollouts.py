@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
 
+from palaestra.core.errors import TrainingError
 from palaestra.models.log_probs import hidden_before, next_log_probs, token_statistics
 from palaestra.models.tiny import TinyModel
 from palaestra.training.objectives.divergence import kl
@@ -141,3 +142,16 @@ def test_the_last_token_teaches_the_first_through_its_embedding_alone(policy: Ti
     fed_back = policy.module.get_input_embeddings().weight.grad
     assert fed_back is not None
     assert fed_back[found.tokens.ids[:, 0]].abs().sum() > 0
+
+
+def test_a_model_that_scales_its_embeddings_is_refused() -> None:
+    config = Gemma3TextConfig(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        head_dim=8,
+    )
+    with pytest.raises(TrainingError, match="Gemma3ForCausalLM scales its embeddings"):
+        relaxed_rollouts(Gemma3ForCausalLM(config), [[1, 2]], [0], GRADE(GRADEConfig()), 0, max_tokens=2)
