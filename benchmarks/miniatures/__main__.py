@@ -12,15 +12,14 @@ import argparse
 import json
 import multiprocessing
 import platform
-import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.miniatures.measuring import measure, miniature, one_thread
 from benchmarks.miniatures.miniature import Effect, Miniature, effect
 from benchmarks.tables import replace_section, table
 
@@ -49,32 +48,16 @@ def main() -> None:
     replace_section("miniatures", _page(names), PAGE)
 
 
-def miniature(name: str) -> Miniature:
-    found: Miniature = import_module(f"benchmarks.miniatures.{name}").MINIATURE
-    return found
-
-
 def _run(name: str, seeds: int, workers: int) -> dict[str, Any]:
     spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawned, initializer=_one_thread) as pool:
-        measured = list(pool.map(_measure, [name] * seeds, range(seeds)))
+    with ProcessPoolExecutor(workers, mp_context=spawned, initializer=one_thread) as pool:
+        measured = list(pool.map(measure, [name] * seeds, range(seeds)))
     return {
         "platform": platform.platform(),
         "torch": torch.__version__,
         "cpu_seconds": round(sum(seconds for _, seconds in measured)),
         "figures": [dict(figures) for figures, _ in measured],
     }
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _measure(name: str, seed: int) -> tuple[Mapping[str, float], float]:
-    """The figures of a seed, and the processor time that they took."""
-    started = time.process_time()
-    figures = miniature(name).measure(seed)
-    return figures, time.process_time() - started
 
 
 def _effects(of: Miniature, measured: Mapping[str, Any]) -> list[Effect]:

@@ -105,7 +105,7 @@ TASK = Task(id="t", prompt="How many?", context="one two three")
 
 
 def test_calls_of_one_turn_run_at_the_same_time_and_their_results_go_back(serve: Serve) -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=300)
 
     def slow(word: str) -> str:
         """Repeat a word."""

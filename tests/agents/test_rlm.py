@@ -144,7 +144,7 @@ class Meeting:
         self._all_here = asyncio.Barrier(calls)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             await self._all_here.wait()
         return Completion(text=messages[-1].content, finish_reason="stop", usage=Usage(calls=1))
 

@@ -25,7 +25,7 @@ def palaestra(tmp_path: Path) -> Run:
 
     def run(*words: object) -> subprocess.CompletedProcess[str]:
         command = [str(SCRIPT), *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
 
     return run
 
@@ -77,7 +77,7 @@ def counting(start_counting: Callable[..., subprocess.Popen[str]]) -> Run:
 
     def run(*words: object) -> subprocess.CompletedProcess[str]:
         with start_counting(*words) as process:
-            stdout, stderr = process.communicate(timeout=60)
+            stdout, stderr = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run

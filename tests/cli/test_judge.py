@@ -47,7 +47,7 @@ def judgements(folder: Path) -> list[tuple[str, str, str, int]]:
 
 def wait_for_judgements(runs: Path, number: int) -> Path:
     """The folder of the only run, as soon as it has so many judgements."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for file in runs.glob("*/environment.json"):
             if not file.parent.is_symlink() and len(judgements(file.parent)) >= number:

@@ -101,7 +101,7 @@ def test_an_interrupted_run_keeps_everything_and_can_be_resumed(
     with start_counting("launch", "upto=30", "seconds=0.02") as process:
         wait_for(process, "counted 4")
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130
     store = RunStore.open(tmp_path / "runs" / "latest")
     assert stderr.splitlines()[-2:] == [
@@ -124,7 +124,7 @@ def test_a_second_interrupt_ends_work_that_does_not_listen(start_counting: Start
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.5)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
     assert process.returncode == 130
     assert summarize(RunStore.open(tmp_path / "runs" / "latest")).state == "interrupted"
 
@@ -192,11 +192,11 @@ def test_the_json_display_has_one_object_per_event(counting: Run) -> None:
 def test_the_display_is_rich_on_a_terminal_and_silent_on_demand(start_counting: Start) -> None:
     ours, theirs = pty.openpty()
     with start_counting("launch", "upto=2", stderr=theirs) as process:
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
     shown = os.read(ours, 100_000).decode()
     assert "\x1b[" in shown
     assert "2 trajectories" in shown
     assert "cost unknown" in shown
     with start_counting("launch", "upto=2", "--display", "none") as process:
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=300)
     assert [line.partition(":")[0] for line in stderr.splitlines()] == ["run"]

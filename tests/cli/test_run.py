@@ -96,7 +96,7 @@ def test_a_run_killed_in_the_middle_goes_on_without_asking_again(
     killed = subprocess.Popen(
         [*COMMAND, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 300
     while not (runs / "latest" / "run.sqlite").exists() or stats(url)["requests"] < 10:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -125,12 +125,12 @@ def test_ctrl_c_ends_the_run_cleanly_and_says_how_to_go_on(
     url = serving("scripted/code-census", "--latency", "30")
     words = ["run", "--model", "openai/served", "--api-base", url, "--context", str(code), "--ask", ASK]
     run = subprocess.Popen([*COMMAND, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 300
     while stats(url)["requests"] < 1:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=20)
+    _, errors = run.communicate(timeout=300)
     assert run.returncode == 130
     assert "palaestra resume " in errors
     assert "Traceback" not in errors

@@ -39,7 +39,7 @@ def test_a_verb_without_its_library_tells_how_to_install_it(
 ) -> None:
     RunStore.create(tmp_path / "runs", "train", VerbConfig()).close()
     command = [sys.executable, "-c", WITHOUT_TORCH, *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 2
     assert (
         done.stderr == f"error: {user} needs torch, which is not installed: pip install 'palaestra[train]'\n"

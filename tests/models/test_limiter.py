@@ -54,7 +54,7 @@ def test_a_request_that_is_cancelled_while_it_waits_gives_its_place_back() -> No
         waiting = asyncio.create_task(begin("there", times, 1, 600))
         await asyncio.sleep(0.02)
         waiting.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(300):
             await begin("there", times, 1, 600)
         assert len(times) == 2
 

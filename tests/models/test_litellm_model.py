@@ -329,6 +329,6 @@ asyncio.run(use())  # in another event loop
 def test_nothing_is_printed_and_no_connection_is_left_open(serve: Serve) -> None:
     address = serve(echo_server("m", context_window=100))
     command = [sys.executable, "-W", "default", "-c", QUIET, address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert stats(address)["calls"] == 30

@@ -70,7 +70,7 @@ def request(**fields: Any) -> dict[str, Any]:
 
 
 def post(address: str, **fields: Any) -> httpx.Response:
-    return httpx.post(f"{address}/v1/chat/completions", json=request(**fields), timeout=30)
+    return httpx.post(f"{address}/v1/chat/completions", json=request(**fields), timeout=300)
 
 
 def test_the_openai_client_gets_text_and_usage_whole_and_streamed(serve: Serve) -> None:
@@ -119,7 +119,7 @@ def test_requests_reach_the_model_at_the_same_time(serve: Serve) -> None:
     address = serve(ModelServer(model, "scripted/echo").app())
 
     async def post_all() -> list[httpx.Response]:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=300) as client:
             url = f"{address}/v1/chat/completions"
             return await asyncio.gather(*(client.post(url, json=request()) for _ in range(5)))
 
@@ -212,7 +212,7 @@ def test_latency_holds_answers_back_but_not_one_behind_the_other(serve: Serve) -
     address = serve(echo_server(latency=0.5))
 
     async def post_all() -> None:
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with httpx.AsyncClient(timeout=300) as client:
             url = f"{address}/v1/chat/completions"
             await asyncio.gather(*(client.post(url, json=request()) for _ in range(40)))
 

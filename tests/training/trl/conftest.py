@@ -37,7 +37,7 @@ def in_two_processes() -> Callable[..., list[list[str]]]:
             process.stdin.write(given)
             process.stdin.close()
         outputs = [process.stdout.read().splitlines() for process in processes if process.stdout]
-        assert [process.wait(timeout=60) for process in processes] == [0, 0]
+        assert [process.wait(timeout=300) for process in processes] == [0, 0]
         return outputs
 
     return run
