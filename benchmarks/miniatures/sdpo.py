@@ -194,7 +194,7 @@ MINIATURE = Miniature(
     ),
     measure=measure,
     remark="Few rewards mean 1 % at the start. In one seed of five all but SDPO with remarks learn late, "
-    "which is most of the difference at 768 rollouts; in another SDPO falls back in the second half, with remarks "
-    "and without. Elsewhere all come near what can be had. 1e-3 is the highest rate tried here, and silent "
-    "SDPO's was not chosen by itself.",
+    "which is most of the difference at 768 rollouts; in another SDPO falls back in the second half, with "
+    "remarks and without. Elsewhere all come near what can be had. 1e-3 is the highest rate tried here, and "
+    "silent SDPO's was not chosen by itself.",
 )
