@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -64,6 +65,7 @@ import asyncio, sys
 from benchmarks.sandbox import seconds_of_first_statement
 print(asyncio.run(seconds_of_first_statement(sys.argv[1])))
 """
+ECHO = "import socket; s = socket.socket(fileno=0)\nwhile data := s.recv(1): s.send(data)"
 KINDS = ("jail", "jail-landlock", "docker", "unsafe")
 """What is measured: the backends, and `jail` with its second tier too."""
 
@@ -168,6 +170,7 @@ async def measure_start(backend: str, repeats: int) -> dict[str, float]:
 
 async def measure_cells(sandbox: Sandbox, repeats: int) -> dict[str, float]:
     many = 1000
+    round_trip = await seconds_of_a_round_trip(many)
     empty = await median_of(many, lambda: sandbox.run(""))
     calls = await median_of(repeats, lambda: value(sandbox, f"for _ in range({many}): echo('x')"))
     batched = await median_of(repeats, lambda: value(sandbox, "slow(['x'] * 1000)"))
@@ -181,6 +184,7 @@ async def measure_cells(sandbox: Sandbox, repeats: int) -> dict[str, float]:
         done = subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True)
         plain.append(float(done.stdout))
     return {
+        "round_trip_us": 1e6 * round_trip,
         "empty_cell_us": 1e6 * empty,
         "empty_cell_with_40_mb_us": 1e6 * loaded,
         "calls_per_second": many / calls,
@@ -188,6 +192,22 @@ async def measure_cells(sandbox: Sandbox, repeats: int) -> dict[str, float]:
         "calls_in_flight_ratio": in_flight / 0.05,
         "loop_ratio": statistics.median(loops) / statistics.median(plain),
     }
+
+
+async def seconds_of_a_round_trip(repeats: int) -> float:
+    """Of a byte to a plain Python process and back: what no cell in a process of its own can undercut."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with subprocess.Popen([sys.executable, "-c", ECHO], stdin=theirs), ours:
+        theirs.close()
+
+        async def there_and_back() -> None:
+            await loop.sock_sendall(ours, b"x")
+            await loop.sock_recv(ours, 1)
+
+        await there_and_back()
+        return await median_of(repeats, there_and_back)
 
 
 async def measure_kill(backend: str, repeats: int) -> dict[str, float]:

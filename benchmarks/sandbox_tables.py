@@ -11,6 +11,7 @@ GOALS: tuple[tuple[str, str, str], ...] = (
     ("warm_start_ratio", "start, warm, to the end of a first statement", "{:.2f} × `python -c pass`"),
     ("cold_start_ratio", "start in a new host process", "{:.2f} × `python -c pass`"),
     ("empty_cell_us", "empty cell", "{:.0f} µs"),
+    ("round_trip_us", "a byte to a plain Python process and back, through the event loop", "{:.0f} µs"),
     ("calls_per_second", "calls of a host function, one after another", "{:,.0f} per s"),
     ("batched_calls_ratio", "1,000 calls of 50 ms in a batch", "{:.2f} × 50 ms"),
     ("calls_in_flight_ratio", "1,000 calls of 50 ms under way at once", "{:.2f} × 50 ms"),
@@ -109,7 +110,7 @@ def sections(measured: Mapping[str, Any]) -> Iterable[str]:
 def goal(key: str, backend: str, row: Mapping[str, Any], form: str) -> str:
     if row[key] is None:
         return "not measured"
-    text, gate = form.format(row[key]), GATES[key].get(backend.partition("-")[0])
+    text, gate = form.format(row[key]), GATES.get(key, {}).get(backend.partition("-")[0])
     if gate is None:
         return text
     good, sign = (row[key] >= gate, "≥") if key == "calls_per_second" else (row[key] <= gate, "≤")

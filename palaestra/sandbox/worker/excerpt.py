@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+MARK = re.compile(r"\n\[\.\.\. (\d{1,18}) characters left out \.\.\.\]\n")
+
 
 class Excerpt:
     """The head and the tail of a text that arrives in pieces; keeps at most twice `limit` characters.
@@ -34,17 +38,27 @@ class Excerpt:
         if not self.truncated:
             return self._head
         # The mark names how much it stands for, which depends on its own length: leave room for the longest.
-        room = self._limit - len(self._mark(self._length))
+        room = self._limit - len(_mark(self._length))
         head, tail = self._head[: room - room // 2], self._tail[len(self._tail) - room // 2 :]
-        return head + self._mark(self._length - room) + tail
-
-    @staticmethod
-    def _mark(characters: int) -> str:
-        return f"\n[... {characters} characters left out ...]\n"
+        return head + _mark(self._length - room) + tail
 
 
 def shorten(text: str, limit: int) -> str:
-    """`text`, or its head and tail with a mark between them: at most `limit` characters in all."""
-    excerpt = Excerpt(limit)
-    excerpt.add(text)
-    return excerpt.text()
+    """`text`, or its head and tail with a mark between them: at most `limit` characters in all.
+
+    Marks of earlier cuts are whole, or counted into this one.
+    """
+    if len(text) <= limit:
+        return text
+    earlier = list(MARK.finditer(text))
+    room = limit - len(_mark(len(text) + sum(int(mark[1]) for mark in earlier)))
+    start, end = room - room // 2, len(text) - room // 2
+    for mark in earlier:
+        if start < mark.end() and mark.start() < end:
+            start, end = min(start, mark.start()), max(end, mark.end())
+    counted = sum(int(mark[1]) - len(mark[0]) for mark in MARK.finditer(text, start, end))
+    return text[:start] + _mark(end - start + counted) + text[end:]
+
+
+def _mark(characters: int) -> str:
+    return f"\n[... {characters} characters left out ...]\n"
