@@ -199,7 +199,7 @@ async def seconds_of_a_round_trip(repeats: int) -> float:
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    with subprocess.Popen([sys.executable, "-c", ECHO], stdin=theirs), ours:
+    with subprocess.Popen([sys.executable, "-c", ECHO], stdin=theirs.fileno()), ours:
         theirs.close()
 
         async def there_and_back() -> None:

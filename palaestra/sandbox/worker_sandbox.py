@@ -47,8 +47,10 @@ class _Running:
     stderr: OutputPipe
     ending: ExitStack
     """Ends it all when it is closed."""
+    next: tuple[float, Callable[[], None]] = (0.0, lambda: None)
+    """What comes when, unless something else does: during an operation to listen, after it to pause."""
     timer: asyncio.TimerHandle | None = None
-    """What comes next unless something else does: during an operation to listen, after it to pause."""
+    """For then or before: to set another at every operation would take a twentieth of an empty cell."""
     is_paused: bool = False
 
     def begin(self) -> None:
@@ -68,9 +70,19 @@ class _Running:
         self.ending.close()
 
     def _next(self, seconds: float, act: Callable[[], None]) -> None:
-        if self.timer is not None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        self.next = due, act
+        if self.timer is not None and self.timer.when() > due:
             self.timer.cancel()
-        self.timer = asyncio.get_running_loop().call_later(seconds, act)
+            self.timer = None
+        self.timer = self.timer or loop.call_at(due, self._tick, loop)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        due, act = self.next
+        self.timer = loop.call_at(due, self._tick, loop) if loop.time() < due else None
+        if self.timer is None:
+            act()
 
     def _listen(self) -> None:
         self.stdout.listen()
