@@ -119,7 +119,7 @@ def test_closing_leaves_no_process_folder_or_descriptor() -> None:
             assert not is_running(int(process))
             assert not Path(scratch.strip("'")).exists()
         await asyncio.sleep(0.05)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
     asyncio.run(body())
 

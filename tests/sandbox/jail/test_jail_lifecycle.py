@@ -105,7 +105,7 @@ os.getcwd()
             assert not [process for process in new if exists(process)]
             assert not Path(scratch).exists()
         await asyncio.sleep(0.05)
-        assert len(os.listdir("/proc/self/fd")) == descriptors
+        assert len(os.listdir("/proc/self/fd")) <= descriptors
         assert memory_mounts() == mounts
 
     asyncio.run(body())
@@ -213,7 +213,7 @@ def test_a_trial_that_fails_leaves_what_other_trials_need(tier: str, python: str
         resource.prlimit(process, resource.RLIMIT_NOFILE, (soft, hard))
         zygote.try_out()
         assert exists(process)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 def test_a_start_that_is_cancelled_leaves_nothing(launcher: JailLauncher) -> None:
