@@ -109,7 +109,7 @@ def _surroundings(backend: str) -> dict[str, set[object]]:
         "descriptors": set(os.listdir("/proc/self/fd")),
         "mounts": {line for line in watch.mounts() if "palaestra" in line},
         "control groups": {folder for folder in watch.control_groups() if "palaestra" in folder},
-        "folders": {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("palaestra")},
+        "folders": {*os.listdir(tempfile.gettempdir())},
         "containers": {*watch.containers(os.getpid())} if backend == "docker" else set(),
     }
 

@@ -14,6 +14,7 @@ from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.unsafe import UnsafeLauncher, UnsafeWorker
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
 from tests.attacks.watch import eventually
+from tests.sandbox.descriptors import descriptors
 
 LIMITS = CellLimits(seconds=20, output_chars=1_000)
 
@@ -108,7 +109,7 @@ def test_a_start_that_fails_half_way_leaves_nothing() -> None:
 
 def test_closing_leaves_no_process_folder_or_descriptor() -> None:
     async def body() -> None:
-        before = len(os.listdir("/proc/self/fd"))
+        opened = descriptors()
         for _ in range(5):
             sandbox = new_sandbox()
             await sandbox.start()
@@ -119,7 +120,7 @@ def test_closing_leaves_no_process_folder_or_descriptor() -> None:
             assert not is_running(int(process))
             assert not Path(scratch.strip("'")).exists()
         await asyncio.sleep(0.05)
-        assert len(os.listdir("/proc/self/fd")) <= before
+        assert not descriptors() - opened
 
     asyncio.run(body())
 

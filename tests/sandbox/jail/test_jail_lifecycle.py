@@ -22,6 +22,7 @@ from palaestra.sandbox.jail.probe import probe
 from palaestra.sandbox.jail.zygote import CannotIsolate
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
 from tests.attacks.watch import HANG_SECONDS, eventually
+from tests.sandbox.descriptors import descriptors
 
 LIMITS = CellLimits(seconds=20)
 
@@ -94,7 +95,7 @@ os.getcwd()
         await sandbox.close()
         await asyncio.sleep(0.05)
         mounts = memory_mounts()
-        processes, descriptors = set(below(os.getpid())), len(os.listdir("/proc/self/fd"))
+        processes, opened = set(below(os.getpid())), descriptors()
         for _ in range(10):
             await sandbox.start()
             scratch = (await sandbox.run(code)).value.strip("'")
@@ -105,7 +106,7 @@ os.getcwd()
             assert not [process for process in new if exists(process)]
             assert not Path(scratch).exists()
         await asyncio.sleep(0.05)
-        assert len(os.listdir("/proc/self/fd")) <= descriptors
+        assert not descriptors() - opened
         assert memory_mounts() == mounts
 
     asyncio.run(body())
@@ -202,7 +203,7 @@ def test_sessions_end_with_the_process_they_were_forked_from_and_the_next_gets_a
 
 
 def test_a_trial_that_fails_leaves_what_other_trials_need(tier: str, python: str) -> None:
-    descriptors, before = len(os.listdir("/proc/self/fd")), set(below(os.getpid()))
+    opened, before = descriptors(), set(below(os.getpid()))
     with closing(new_zygote(JailConfig(tier=tier, python=python), tier)) as zygote:
         zygote.start()
         (process,) = set(below(os.getpid())) - before
@@ -213,7 +214,7 @@ def test_a_trial_that_fails_leaves_what_other_trials_need(tier: str, python: str
         resource.prlimit(process, resource.RLIMIT_NOFILE, (soft, hard))
         zygote.try_out()
         assert exists(process)
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert not descriptors() - opened
 
 
 def test_a_start_that_is_cancelled_leaves_nothing(launcher: JailLauncher) -> None:

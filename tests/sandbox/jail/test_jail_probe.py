@@ -4,6 +4,7 @@ from pathlib import Path
 from palaestra.sandbox.jail.config import JailConfig
 from palaestra.sandbox.jail.probe import probe
 from tests.attacks.watch import eventually
+from tests.sandbox.descriptors import descriptors
 
 
 def test_what_is_there_was_tried_out_and_what_is_missing_is_told(python: str) -> None:
@@ -23,7 +24,7 @@ def living_children() -> set[str]:
 
 
 def test_trying_leaves_nothing() -> None:
-    descriptors, processes = len(os.listdir("/proc/self/fd")), living_children()
+    opened, processes = descriptors(), living_children()
     probe(JailConfig())
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert not descriptors() - opened
     assert eventually(lambda: living_children() <= processes)
