@@ -38,6 +38,7 @@ from palaestra.core.config import resolve
 from palaestra.core.events import discard
 from palaestra.datasets.families import family
 from palaestra.models.config import ModelConfig
+from palaestra.models.device_thread import thread_of
 from palaestra.models.hf import HFModel
 from palaestra.training.advantages.registry import AdvantageName, advantages
 from palaestra.training.config import TrainConfig
@@ -159,6 +160,7 @@ def measure_steps(case: Case, repeats: int) -> dict[str, Any]:
         "what": case.what,
         "prompt_tokens": statistics.mean(lengths),
         "samples": GROUP * TASKS,
+        "group": GROUP,
         **medians,
     }
 
@@ -183,7 +185,7 @@ class Steps:
             for row, completion in enumerate(completions)
             if completion.trace
         ]
-        self._updater.update(samples)
+        thread_of(self._policy.module.device).submit(self._updater.update, samples).result()
         return {
             "seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,

@@ -15,7 +15,14 @@ def sections(measured: Mapping[str, Any]) -> Iterator[str]:
         f"medians of {measured['repeats']} steps of each side in turn, at a load of {machine['load']:.1f}."
     )
     yield table(
-        ("a step of 128 samples", "Palaestra, samples/s", "TRL, samples/s", "ratio", "by CPU time"),
+        (
+            "a step of 128 samples",
+            "Palaestra, samples/s",
+            "TRL, samples/s",
+            "ratio",
+            "by CPU time",
+            "tokens to read, ratio",
+        ),
         [_step(row) for row in measured["steps"]],
     )
     losses, memory = measured["losses"], measured["memory"]
@@ -67,12 +74,14 @@ def gpu_sections(measured: Mapping[str, Any]) -> Iterator[str]:
 def _step(row: Mapping[str, Any]) -> tuple[str, ...]:
     ours, theirs = row["palaestra"], row["trl"]
     own, other = (side["tokens"] / row["samples"] for side in (ours, theirs))
+    prompt = row["prompt_tokens"]
     return (
-        f"{row['what']}; prompts of {row['prompt_tokens']:.0f} tokens, answers of {own:.0f} and {other:.0f}",
+        f"{row['what']}; prompts of {prompt:.0f} tokens, answers of {own:.0f} and {other:.0f}",
         f"{row['samples'] / ours['seconds']:.1f}",
         f"{row['samples'] / theirs['seconds']:.1f}",
         f"{theirs['seconds'] / ours['seconds']:.2f}",
         f"{theirs['cpu_seconds'] / ours['cpu_seconds']:.2f}",
+        f"{(prompt + other) / (prompt / row['group'] + own):.2f}",
     )
 
 

@@ -9,7 +9,6 @@ Shape suffixes: `_N` rows, `_T` tokens, `_V` vocabulary.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
@@ -18,9 +17,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from palaestra.core.chat import Sampling
-from palaestra.core.errors import ConfigError
+from palaestra.core.errors import ConfigError, ModelError
 from palaestra.models.config import ContrastConfig, ModelConfig
-from palaestra.models.decoding import Decoded, Row, draw, end_tokens, has_stopped
+from palaestra.models.contrast import contrast
+from palaestra.models.decoding import NOT_FINITE, Decoded, Row, draw, end_tokens, has_stopped
 from palaestra.models.hf import ROWS, HFModel, read_model
 from palaestra.models.reading import Reading
 
@@ -93,12 +93,14 @@ class ContrastiveModel(HFModel):
     @torch.inference_mode()
     def _sample(self, rows: Sequence[Row], max_tokens: int, sampling: Sampling) -> list[Decoded]:
         prompts = [row.prompt for row in rows]
-        reading = Contrast(Reading(self.module, prompts), Reading(self._amateur, prompts), self._contrast)
+        reading = ContrastReading(
+            Reading(self.module, prompts), Reading(self._amateur, prompts), self._contrast
+        )
         ends = end_tokens(self.module, self.tokenizer)
         return draw(reading, self.tokenizer, rows, ends, max_tokens, sampling.top_p, sampling.stop)
 
 
-class Contrast:
+class ContrastReading:
     """Two models that read the same; what may come next is the contrast of their logits."""
 
     def __init__(self, expert: Reading, amateur: Reading, config: ContrastConfig) -> None:
@@ -107,8 +109,9 @@ class Contrast:
 
     @property
     def next_logits_NV(self) -> Tensor:
-        expert_NV, amateur_NV = (reading.next_logits_NV for reading in self._readings)
-        return contrast(expert_NV, amateur_NV, self._config.plausibility, self._config.amateur_temperature)
+        expert_NV, amateur_NV = (reading.next_logits_NV.float() for reading in self._readings)
+        amateur_NV = amateur_NV / self._config.amateur_temperature
+        return contrast(expert_NV.log_softmax(-1), amateur_NV.log_softmax(-1), self._config.plausibility)
 
     def read(self, token_N: Tensor) -> None:
         for reading in self._readings:
@@ -117,19 +120,6 @@ class Contrast:
     def go_on_with(self, rows_N: Tensor) -> None:
         for reading in self._readings:
             reading.go_on_with(rows_N)
-
-
-def contrast(
-    expert_NV: Tensor, amateur_NV: Tensor, plausibility: float, amateur_temperature: float
-) -> Tensor:
-    """From logits: log p_E - log p_A on the tokens that the expert finds plausible, -∞ on the others."""
-    known = min(expert_NV.shape[-1], amateur_NV.shape[-1])
-    expert_NV = expert_NV.float().log_softmax(dim=-1)
-    amateur_NV = (amateur_NV[:, :known].float() / amateur_temperature).log_softmax(dim=-1)
-    plausible_NV = expert_NV >= expert_NV.amax(dim=-1, keepdim=True) + math.log(plausibility)
-    score_NV = torch.full_like(expert_NV, -torch.inf)
-    score_NV[:, :known] = expert_NV[:, :known] - amateur_NV
-    return score_NV.where(plausible_NV, -torch.inf)
 
 
 class _Hypothesis(NamedTuple):
@@ -157,9 +147,12 @@ def beam_search(
     """The completion of the largest contrast, summed over its tokens, that `config.beams` hypotheses lead to.
 
     The search ends when so many have come to their end. One that was cut off counts only if none did.
+
+    Raises:
+        ModelError: the logits are not finite.
     """
     ends = end_tokens(expert, tokenizer)
-    reading = Contrast(Reading(expert, [prompt]), Reading(amateur, [prompt]), config)
+    reading = ContrastReading(Reading(expert, [prompt]), Reading(amateur, [prompt]), config)
     live = [_Hypothesis(0.0, [], [], 0)]
     finished: list[_Hypothesis] = []
     for _ in range(max_tokens):
@@ -179,7 +172,10 @@ def _best(live: Sequence[_Hypothesis], score_NV: Tensor, count: int) -> list[_Hy
     """The continuations of the largest totals, largest first."""
     log_prob_NV = score_NV.log_softmax(dim=-1)
     total_NV = score_NV + torch.tensor([[each.total] for each in live], device=score_NV.device)
-    best = total_NV.flatten().topk(min(count, int(total_NV.isfinite().sum())))
+    finite = int(total_NV.isfinite().sum())
+    if not finite:
+        raise ModelError(NOT_FINITE)
+    best = total_NV.flatten().topk(min(count, finite))
     following = []
     for total, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         row, token = divmod(place, score_NV.shape[-1])

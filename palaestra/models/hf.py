@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -25,6 +24,7 @@ from palaestra.core.errors import ConfigError, ContextTooLong
 from palaestra.core.usage import Usage
 from palaestra.models.config import ModelConfig
 from palaestra.models.decoding import Decoded, Row, decode
+from palaestra.models.device_thread import on_device, thread_of
 from palaestra.models.log_probs import token_statistics
 from palaestra.models.tool_calls import refuse_tools
 
@@ -70,7 +70,6 @@ class HFModel:
         self._most_rows = rows
         self._collecting: dict[str, _Batch] = {}
         self._joining = Lock()
-        self._device = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     @classmethod
     def from_config(cls, config: ModelConfig) -> Self:
@@ -105,10 +104,10 @@ class HFModel:
                 statistics = token_statistics(self.module, ids_NT, torch.ones_like(ids_NT), select_NT)
             return statistics.log_prob_M.tolist()
 
-        return tuple(await asyncio.get_running_loop().run_in_executor(self._device, log_probs))
+        return tuple(await on_device(self.module.device, log_probs))
 
     async def close(self) -> None:
-        self._device.shutdown(wait=False, cancel_futures=True)
+        """Nothing is held but memory."""
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The token ids of a conversation, up to where the model's turn begins."""
@@ -122,8 +121,7 @@ class HFModel:
 
     async def _run(self, key: str, batch: _Batch, sampling: Sampling) -> list[Completion]:
         await asyncio.sleep(0)  # callers started together have all joined after one turn of the event loop
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._device, self._decode, key, batch, sampling)
+        return await on_device(self.module.device, self._decode, key, batch, sampling)
 
     def _decode(self, key: str, batch: _Batch, sampling: Sampling) -> list[Completion]:
         """Close the batch to newcomers and decode it; runs when the device has become free."""
@@ -167,12 +165,16 @@ def read_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenize
         module = AutoModelForCausalLM.from_pretrained(path, dtype=config.dtype)
     except (OSError, ValueError) as error:
         raise _cannot_load(config.name, error) from error
+    thread_of(pick_device(config.device)).submit(_move, module, pick_device(config.device)).result()
+    return module, tokenizer
+
+
+def _move(module: PreTrainedModel, device: torch.device) -> None:
     for parameter in module.parameters():
         # A view into the mapped file may be unaligned, and kernels round differently there: a policy that
         # was loaded would not give the bits of the one that was saved.
         parameter.data = parameter.data.clone()
-    module.to(pick_device(config.device))  # type: ignore[arg-type]
-    return module, tokenizer
+    module.to(device)  # type: ignore[arg-type]
 
 
 def read_tokenizer(path: str, name: str) -> PreTrainedTokenizerBase:
@@ -182,8 +184,7 @@ def read_tokenizer(path: str, name: str) -> PreTrainedTokenizerBase:
     """
     disable_progress_bar()
     backend = name.partition("/")[0]
-    is_folder = path.startswith(("/", "./", "../")) or path.count("/") > 1  # a hub id has one slash at most
-    if is_folder and not Path(path).is_dir():
+    if not is_hub_id(path) and not Path(path).is_dir():
         raise ConfigError(f"{name}: there is no folder {path}; give a folder or a hub id after {backend}/")
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
@@ -192,6 +193,11 @@ def read_tokenizer(path: str, name: str) -> PreTrainedTokenizerBase:
     if tokenizer.chat_template is None:
         raise ConfigError(f"{name} has no chat template; use an instruction-tuned model or add a template")
     return tokenizer
+
+
+def is_hub_id(path: str) -> bool:
+    """Whether a path that is no folder here may be a hub id, which has one slash at most."""
+    return path.count("/") <= 1 and not path.startswith(("/", "./", "../"))
 
 
 def encode_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
@@ -241,4 +247,4 @@ def pick_device(wanted: str) -> torch.device:
     """`auto` is the first GPU where there is one, else the CPU."""
     if wanted != "auto":
         return torch.device(wanted)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")

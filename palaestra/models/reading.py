@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
+from palaestra.models.growing_cache import growing_cache
 from palaestra.models.shared_prompts import SharedPrompts, padded_on_the_left
 
 
@@ -21,7 +22,7 @@ class Reading:
 
     def __init__(self, module: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> None:
         self._module: Any = module
-        self._cache = DynamicCache(config=module.config)
+        self._cache = growing_cache(module.config)
         shared = SharedPrompts.of(prompts, module.device)
         prompt_PT, self._read_NT = padded_on_the_left(shared.prompts, module.device)
         self.next_logits_NV = self._read(prompt_PT)

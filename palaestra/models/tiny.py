@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from palaestra.core.errors import ConfigError
 from palaestra.core.record import Record
 from palaestra.models.config import ModelConfig
+from palaestra.models.device_thread import thread_of
 from palaestra.models.hf import HFModel, pick_device
 
 _PAD, _USER, _ASSISTANT, _END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
@@ -62,11 +63,16 @@ class TinyModel(HFModel):
     ) -> Self:
         """A model with random weights that depend on `seed` alone, and a tokenizer fitted to `corpus`."""
         tokenizer = _train_tokenizer(corpus, config.vocabulary)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            module = Qwen3ForCausalLM(_architecture(config, tokenizer))
-        module.to(pick_device(device))  # type: ignore[arg-type]
-        return cls(name, module, tokenizer)
+        place, architecture = pick_device(device), _architecture(config, tokenizer)
+        return cls(name, thread_of(place).submit(_untrained, architecture, place, seed).result(), tokenizer)
+
+
+def _untrained(architecture: Qwen3Config, device: torch.device, seed: int) -> Qwen3ForCausalLM:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = Qwen3ForCausalLM(architecture)
+    module.to(device)  # type: ignore[arg-type]
+    return module
 
 
 def _train_tokenizer(corpus: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:

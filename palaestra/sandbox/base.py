@@ -22,7 +22,7 @@ of any other only the type is, since its text may hold what the cell must not se
 class CellLimits(Record):
     seconds: float = Field(default=60.0, gt=0)
     """Elapsed time of one cell, time spent in host functions not counted. Then the cell is interrupted and
-    keeps its variables; if it does not end within half a second, the process is killed."""
+    keeps its variables; if it does not end within a second, the process is killed."""
     total_seconds: float = Field(default=3600.0, gt=0)
     """The same, with the time spent in host functions."""
     memory_mb: int = Field(default=2048, ge=64)
@@ -118,7 +118,8 @@ class Sandbox(Protocol):
         """Bind `name` to a string of any length, or to the text of a file in UTF-8.
 
         Raises:
-            SandboxError: there is not enough memory for it, or the file cannot be read.
+            SandboxError: it is a host function's name, there is not enough memory for the text, or the file
+                cannot be read.
         """
         ...
 

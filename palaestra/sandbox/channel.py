@@ -94,6 +94,7 @@ class Channel(asyncio.BufferedProtocol):
     """Frames over one connected stream socket, which the channel owns."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._arrived = bytearray()
@@ -144,7 +145,7 @@ class Channel(asyncio.BufferedProtocol):
         while not self._frames:
             if self._end is not None:
                 raise self._end
-            self._receiver = asyncio.get_running_loop().create_future()
+            self._receiver = self._loop.create_future()
             await self._receiver
         header, body = self._frames.popleft()
         self._waiting_bytes -= FRAME_BYTES + len(body)
@@ -155,8 +156,10 @@ class Channel(asyncio.BufferedProtocol):
         return header, body
 
     def close(self) -> None:
-        """At once: what has not been written is not wanted any more."""
-        self._transport.abort()
+        """At once: what has not been written or taken is not wanted any more."""
+        self._frames.clear()
+        if not self._loop.is_closed():  # the session may outlive the event loop that it was started in
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 
+from palaestra.sandbox.timer import Timer
+
 CALLS_UNDER_WAY = 1024
 BYTES_UNDER_WAY = 64 << 20
 """Calls that are served at once, and bytes that they and their answers hold; more of them wait in the socket,
 and their senders with them."""
+GRACE_SECONDS = 1.0
+"""Elapsed time that an operation gets to end after it was interrupted for taking too long."""
 
 
 class Operation:
@@ -49,51 +53,71 @@ class Operation:
         else:
             self.room.clear()
 
-    async def cancel(self) -> None:
+    def cancel(self) -> None:
         for task in self._tasks:
-            task.cancel()
+            if not task.cancelling():  # a second time would interrupt what it does to end
+                task.cancel()
+
+    async def end(self) -> None:
+        self.cancel()
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class Clock:
-    """The time limits of an operation: one that stands still while the host works for it, and one in all."""
+    """The time limits of an operation: one that stands still while the host works for it, and one in all.
 
-    def __init__(self, seconds: float, total_seconds: float, expire: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._expire = expire
+    When one of them is reached, `interrupt` is called; when the operation then takes `GRACE_SECONDS` more,
+    `give_up` is.
+    """
+
+    def __init__(
+        self,
+        timer: Timer,
+        seconds: float,
+        total_seconds: float,
+        interrupt: Callable[[], None],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._timer = timer
+        self._interrupt = interrupt
+        self._give_up = give_up
         self._holders = 0
         self._stopped_at = 0.0
-        self._end = self._loop.time() + seconds
-        self._total_end = self._loop.time() + total_seconds
+        now = timer.now()
+        self._end = now + seconds
+        self._total_end = now + total_seconds
+        self._is_late = False
+        self.is_over = False
+        """The operation was given up."""
         self._set_timer()
-
-    def cancel(self) -> None:
-        self._timer.cancel()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         if self._holders == 0:
-            self._stopped_at = self._loop.time()
+            self._stopped_at = self._timer.now()
         self._holders += 1
         try:
             yield
         finally:
             self._holders -= 1
             if self._holders == 0:
-                self._end += self._loop.time() - self._stopped_at
-                if self._timer.when() > self._end:
-                    self._timer.cancel()
-                    self._set_timer()
+                self._end += self._timer.now() - self._stopped_at
+                self._set_timer()
 
     def _set_timer(self) -> None:
-        # It may go off too early, and is then set again: most calls are over long before it, and leave it.
         end = self._total_end if self._holders else min(self._end, self._total_end)
-        self._timer = self._loop.call_at(end, self._look)
+        self._timer.set(end, self._look)
 
     def _look(self) -> None:
-        now = self._loop.time()
-        if now >= self._total_end or (self._holders == 0 and now >= self._end):
-            self._expire()
-        else:
+        now = self._timer.now()
+        if now < self._total_end and (self._holders or now < self._end):
             self._set_timer()
+        elif self._is_late:
+            self.is_over = True
+            self._give_up()
+        else:
+            self._is_late = True
+            self._end = self._total_end = now + GRACE_SECONDS
+            self._set_timer()
+            self._interrupt()

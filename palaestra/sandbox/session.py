@@ -13,12 +13,11 @@ from palaestra.core.errors import PalaestraError
 from palaestra.sandbox.base import CellLimits, HostFunction
 from palaestra.sandbox.channel import Call, Channel, ChannelClosed, Done, ProtocolError, Ready, texts_of
 from palaestra.sandbox.operation import Clock, Operation
+from palaestra.sandbox.timer import Timer
 from palaestra.sandbox.worker.wire import Kind, join_texts
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = 0.5
-"""Elapsed time that an operation gets to end after it was interrupted for taking too long."""
 REFUSALS = 1000
 """Calls beyond its budget that a cell is told of; a cell that goes on has its session ended."""
 
@@ -38,8 +37,14 @@ class Session:
         self._channel = channel
         self._limits = limits
         self._functions = functions
+        self._timer = Timer()
         self._calls = 0
         self._operation: Operation | None = None
+
+    def close(self) -> None:
+        """What is under way ends with ChannelClosed."""
+        self._timer.cancel()
+        self._channel.close()
 
     async def open(self, scratch: str, cloudpickle: str) -> None:
         """Tell the worker its limits and folders, and wait until it has taken them.
@@ -76,32 +81,34 @@ class Session:
         """Have one operation done.
 
         `seconds` are elapsed ones without those in which at least one call was being served; then the
-        operation is interrupted, and has `GRACE_SECONDS` to end. After any of the errors the worker must be
+        operation is interrupted, and has a second to end. After any of the errors the worker must be
         killed.
 
         Raises:
             TimeoutError, ChannelClosed, ProtocolError
         """
-        async with asyncio.timeout(None) as end:
+        clock = Clock(self._timer, seconds, self._limits.total_seconds, self.interrupt, self._give_up)
+        operation = self._operation = Operation(secrets.token_hex(16), clock)
+        try:
+            await self._channel.send(kind, {**fields, "cell": operation.cell}, body)
+            if pieces is not None:
+                for piece in pieces:
+                    await self._channel.send(Kind.PIECE, {"last": False}, piece)
+                await self._channel.send(Kind.PIECE, {"last": True})
+            return await self._listen(operation, most_data)
+        except ChannelClosed as error:
+            if clock.is_over:
+                raise TimeoutError from error
+            raise
+        finally:
+            self._operation = None
+            await operation.end()
+            self._timer.clear()
 
-            def expire() -> None:
-                if end.when() is None:
-                    self.interrupt()
-                    end.reschedule(asyncio.get_running_loop().time() + GRACE_SECONDS)
-
-            clock = Clock(seconds, self._limits.total_seconds, expire)
-            operation = self._operation = Operation(secrets.token_hex(16), clock)
-            try:
-                await self._channel.send(kind, {**fields, "cell": operation.cell}, body)
-                if pieces is not None:
-                    for piece in pieces:
-                        await self._channel.send(Kind.PIECE, {"last": False}, piece)
-                    await self._channel.send(Kind.PIECE, {"last": True})
-                return await self._listen(operation, most_data)
-            finally:
-                self._operation = None
-                await operation.cancel()
-                clock.cancel()
+    def _give_up(self) -> None:
+        if self._operation is not None:  # not when it has ended, and only calls that it made have not
+            self._operation.cancel()
+            self._channel.close()
 
     async def _listen(self, operation: Operation, most_data: int) -> Answer:
         data = bytearray()

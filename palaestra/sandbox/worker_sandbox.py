@@ -6,9 +6,9 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +20,7 @@ from palaestra.sandbox.launcher import Launcher, Worker
 from palaestra.sandbox.leftovers import in_thread
 from palaestra.sandbox.output import OutputPipe
 from palaestra.sandbox.session import Answer, Session
+from palaestra.sandbox.timer import Timer
 from palaestra.sandbox.worker.excerpt import shorten
 from palaestra.sandbox.worker.wire import MAX_BODY_FROM_SANDBOX, PIECE, Kind
 
@@ -41,48 +42,25 @@ class _Running:
     """A worker that runs, and what is read from it."""
 
     worker: Worker
-    channel: Channel
     session: Session
     stdout: OutputPipe
     stderr: OutputPipe
+    timer: Timer
+    """During an operation it is set to listen, after it to pause."""
     ending: ExitStack
     """Ends it all when it is closed."""
-    next: tuple[float, Callable[[], None]] = (0.0, lambda: None)
-    """What comes when, unless something else does: during an operation to listen, after it to pause."""
-    timer: asyncio.TimerHandle | None = None
-    """For then or before: to set another at every operation would take a twentieth of an empty cell."""
     is_paused: bool = False
 
     def begin(self) -> None:
+        self.timer.set(self.timer.now() + LISTEN_SECONDS, self._listen)  # not in a loop that is closed
         if self.is_paused:
             self.worker.resume()
             self.is_paused = False
-        self._next(LISTEN_SECONDS, self._listen)
 
     def rest(self) -> None:
         self.stdout.rest()
         self.stderr.rest()
-        self._next(PAUSE_SECONDS, self._pause)
-
-    def end(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        self.ending.close()
-
-    def _next(self, seconds: float, act: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + seconds
-        self.next = due, act
-        if self.timer is not None and self.timer.when() > due:
-            self.timer.cancel()
-            self.timer = None
-        self.timer = self.timer or loop.call_at(due, self._tick, loop)
-
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        due, act = self.next
-        self.timer = loop.call_at(due, self._tick, loop) if loop.time() < due else None
-        if self.timer is None:
-            act()
+        self.timer.set(self.timer.now() + PAUSE_SECONDS, self._pause)
 
     def _listen(self) -> None:
         self.stdout.listen()
@@ -114,7 +92,7 @@ class WorkerSandbox:
             self._running = await self._launch()
         finally:
             self._busy = False
-        async with self._operation() as running:
+        async with _Operation(self) as running:
             try:
                 async with asyncio.timeout(START_SECONDS):
                     await running.session.open(running.worker.scratch, running.worker.cloudpickle)
@@ -128,7 +106,7 @@ class WorkerSandbox:
     async def run(self, code: str, *, seconds: float | None = None) -> CellResult:
         limit = self._limits.seconds if seconds is None else seconds
         started = time.monotonic()
-        async with self._operation() as running:
+        async with _Operation(self) as running:
             try:
                 answer = await running.session.operate(
                     Kind.EXEC, {}, code.encode(errors="replace"), seconds=limit
@@ -149,6 +127,8 @@ class WorkerSandbox:
             self._running.session.interrupt()
 
     async def put(self, name: str, text: str | Path) -> None:
+        if name in self._functions:
+            raise SandboxError(f"{name} is the name of a host function; put the text under another name")
         most = self._limits.text_mb << 20
         if isinstance(text, str):
             fields = {"name": name, "long": len(text) > most}
@@ -212,14 +192,16 @@ class WorkerSandbox:
             for stream in (worker.socket, worker.stdout, worker.stderr):
                 ending.callback(stream.close)
             channel = await Channel.open(worker.socket)
-            ending.callback(channel.close)
+            session = Session(channel, self._limits, self._functions)
+            ending.callback(session.close)
             stdout, stderr = (
                 OutputPipe(stream, self._limits.output_chars) for stream in (worker.stdout, worker.stderr)
             )
             ending.callback(stdout.close)
             ending.callback(stderr.close)
-            session = Session(channel, self._limits, self._functions)
-            return _Running(worker, channel, session, stdout, stderr, ending.pop_all())
+            timer = Timer()
+            ending.callback(timer.cancel)
+            return _Running(worker, session, stdout, stderr, timer, ending.pop_all())
 
     async def _operate(
         self,
@@ -231,7 +213,7 @@ class WorkerSandbox:
         most_data: int = 0,
     ) -> Answer:
         """Have an operation done that is no cell; the session ends if it takes too long."""
-        async with self._operation() as running:
+        async with _Operation(self) as running:
             try:
                 return await running.session.operate(
                     kind, fields, pieces=pieces, seconds=self._limits.seconds, most_data=most_data
@@ -241,7 +223,7 @@ class WorkerSandbox:
 
     async def _send(self, kind: Kind, fields: Mapping[str, object], pieces: Iterator[bytes]) -> str:
         """Why the worker could not take it; empty if it could."""
-        async with self._operation() as running:
+        async with _Operation(self) as running:
             try:
                 answer = await running.session.operate(kind, fields, pieces=pieces, seconds=LOAD_SECONDS)
             except (TimeoutError, ChannelClosed):
@@ -249,36 +231,11 @@ class WorkerSandbox:
                 return "the process ended"
         return "" if answer.done.status == "ok" else answer.text
 
-    @asynccontextmanager
-    async def _operation(self) -> AsyncIterator[_Running]:
-        """What runs, for one operation at a time; killed if the operation does not come to its end."""
-        if self._busy:
-            raise SandboxError("the sandbox is busy; a session serves one cell at a time")
-        if self._running is None:
-            raise SandboxError("the sandbox is not running; start it first")
-        self._busy = True
-        running = self._running
-        running.begin()
-        try:
-            yield running
-        except BaseException as error:
-            was_closed = self._running is not running
-            self._kill()
-            if isinstance(error, Exception):  # and not that nobody waits any more
-                await self._gone()
-                if was_closed:
-                    raise SandboxError("the sandbox was closed while it was busy; start it again") from error
-            raise
-        finally:
-            if self._running is running:
-                running.rest()
-            self._busy = False
-
     def _kill(self) -> None:
         """Have all end. Nothing is awaited, so that nobody can cancel it; `_gone` waits for the rest."""
         running, self._running = self._running, None
         if running is not None:
-            running.end()
+            running.ending.close()
 
     def _end(self, worker: Worker) -> None:
         worker.kill()
@@ -313,6 +270,37 @@ class WorkerSandbox:
             "variables": done.variables,
             "truncated": done.truncated,
         }
+
+
+class _Operation:
+    """What runs, for one operation at a time; killed if the operation does not come to its end."""
+
+    def __init__(self, sandbox: WorkerSandbox) -> None:
+        self._sandbox = sandbox
+
+    async def __aenter__(self) -> _Running:
+        if self._sandbox._busy:
+            raise SandboxError("the sandbox is busy; a session serves one cell at a time")
+        if self._sandbox._running is None:
+            raise SandboxError("the sandbox is not running; start it first")
+        self._running = self._sandbox._running
+        self._running.begin()
+        self._sandbox._busy = True
+        return self._running
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        was_closed = self._sandbox._running is not self._running
+        try:
+            if error is not None:
+                self._sandbox._kill()
+            if isinstance(error, Exception):  # and not that nobody waits any more
+                await self._sandbox._gone()
+                if was_closed:
+                    raise SandboxError("the sandbox was closed while it was busy; start it again") from error
+        finally:
+            if self._sandbox._running is self._running:
+                self._running.rest()
+            self._sandbox._busy = False
 
 
 def _pieces_of_text(text: str) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Contrastive decoding: worked values, limits that are known, and beams against every continuation."""
+"""Contrastive decoding: draws from the contrast, limits that are known, beams against every continuation."""
 
 import asyncio
 from pathlib import Path
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from palaestra.core.chat import Completion, Message, Sampling
-from palaestra.core.errors import ConfigError
+from palaestra.core.errors import ConfigError, ModelError
 from palaestra.models.config import ContrastConfig, ModelConfig
-from palaestra.models.contrastive import ContrastiveModel, beam_search, contrast
+from palaestra.models.contrast import contrast
+from palaestra.models.contrastive import ContrastiveModel, beam_search
 from palaestra.models.hf import HFModel
 from palaestra.models.registry import load_model
 from palaestra.models.tiny import TinyConfig, TinyModel
@@ -57,37 +58,13 @@ def generated(completions: list[Completion]) -> list[list[int]]:
     return [[token for token, made in zip(each.ids, each.mask, strict=True) if made] for each in traces]
 
 
-def both_logits(model: ContrastiveModel, ids: list[int]) -> tuple[Tensor, Tensor]:
+def scores(model: ContrastiveModel, ids: list[int], plausible: float, temperature: float = 1.0) -> Tensor:
+    """The contrast after these tokens, the amateur at its temperature."""
     with torch.no_grad():
-        expert, amateur = (
-            module(input_ids=torch.tensor([ids])).logits[:, -1] for module in (model.module, model._amateur)
+        expert_V, amateur_V = (
+            module(input_ids=torch.tensor([ids])).logits[0, -1] for module in (model.module, model._amateur)
         )
-    return expert, amateur
-
-
-def test_worked_values() -> None:
-    expert = torch.tensor([[0.5, 0.3, 0.15, 0.04, 0.01]]).log()
-    amateur = torch.tensor([[0.6, 0.1, 0.2, 0.05, 0.05]]).log()
-    expected = torch.tensor([[-0.182, 1.099, -0.288, -torch.inf, -torch.inf]])
-    torch.testing.assert_close(contrast(expert, amateur, 0.1, 1.0), expected, atol=5e-4, rtol=0)
-
-
-def test_an_expert_against_itself_scores_nothing_and_the_likeliest_token_is_always_plausible() -> None:
-    logits = torch.randn(50, 30, generator=torch.Generator().manual_seed(0)) * 3
-    score = contrast(logits, logits, 0.1, 1.0)
-    plausible = score > -torch.inf
-    assert (score[plausible].abs() < 1e-6).all()
-    assert plausible.gather(1, logits.argmax(-1, keepdim=True)).all()
-    assert (contrast(logits, logits.flip(0), 1.0, 1.0) > -torch.inf).sum() == 50
-
-
-def test_a_padded_vocabulary_of_the_other_size_is_no_difference() -> None:
-    expert, amateur = torch.randn(2, 1, 8, generator=torch.Generator().manual_seed(1))
-    whole = contrast(expert, amateur, 0.01, 0.5)
-    nothing = torch.full((1, 3), -1e4)
-    torch.testing.assert_close(contrast(expert, torch.cat([amateur, nothing], -1), 0.01, 0.5), whole)
-    longer = contrast(torch.cat([expert, nothing], -1), amateur, 0.01, 0.5)
-    torch.testing.assert_close(longer, torch.cat([whole, nothing - torch.inf], -1))
+    return contrast(expert_V.log_softmax(-1), (amateur_V / temperature).log_softmax(-1), plausible)
 
 
 def test_full_plausibility_is_the_expert_alone_decoded_greedily(folders: tuple[Path, Path]) -> None:
@@ -105,8 +82,8 @@ def test_sampled_tokens_are_from_the_contrast_and_carry_its_log_probs(folders: t
         trace = completion.trace
         assert trace is not None
         for place in (place for place, generated in enumerate(trace.mask) if generated):
-            score = contrast(*both_logits(model, list(trace.ids[:place])), 0.01, 0.5)
-            expected = (score / 0.7).log_softmax(-1)[0, trace.ids[place]].item()
+            score = scores(model, list(trace.ids[:place]), 0.01, 0.5)
+            expected = (score / 0.7).log_softmax(-1)[trace.ids[place]].item()
             assert trace.log_probs[place] == pytest.approx(expected, abs=1e-3)
 
 
@@ -123,7 +100,7 @@ def test_enough_beams_find_the_best_of_all_continuations(folders: tuple[Path, Pa
     ends = {model.tokenizer.eos_token_id}
 
     def score_after(ids: list[int]) -> Tensor:
-        return contrast(*both_logits(model, prompt + ids), 1e-9, 1.0)[0]
+        return scores(model, prompt + ids, 1e-9)
 
     first = score_after([])
     totals = {
@@ -146,7 +123,7 @@ def test_one_beam_is_greedy_and_beams_score_no_less(folders: tuple[Path, Path]) 
     def total(ids: list[int]) -> float:
         places = range(len(prompt), len(prompt) + len(ids))
         whole = prompt + ids
-        return sum(contrast(*both_logits(model, whole[:at]), 0.01, 1.0)[0, whole[at]].item() for at in places)
+        return sum(scores(model, whole[:at], 0.01)[whole[at]].item() for at in places)
 
     for text in PROMPTS:
         prompt = model.encode([Message(role="user", content=text)])
@@ -172,6 +149,38 @@ def test_an_amateur_of_another_vocabulary_is_refused(folders: tuple[Path, Path],
     TinyModel.build("tiny/x", ["something else"] * 20, SMALL, device="cpu").save(tmp_path)
     with pytest.raises(ConfigError, match="have different vocabularies"):
         load(folders[0], tmp_path)
+
+
+@pytest.mark.parametrize("padded", ["expert", "amateur"])
+def test_models_that_are_padded_to_different_sizes_are_of_one_family(
+    folders: tuple[Path, Path], tmp_path: Path, padded: str
+) -> None:
+    """Padding is never drawn, though the expert would."""
+    expert, amateur = folders
+    longer = HFModel.from_config(
+        ModelConfig(name=f"hf/{expert if padded == 'expert' else amateur}", device="cpu")
+    )
+    known = longer.module.config.vocab_size
+    longer.module.resize_token_embeddings(known + 200, mean_resizing=False)
+    with torch.no_grad():
+        weight = longer.module.get_input_embeddings().weight
+        weight[known:] = weight[: known - 100].repeat(2, 1)[:200]
+    longer.save(tmp_path)
+    model = load(tmp_path, amateur) if padded == "expert" else load(expert, tmp_path)
+    sampling = [Sampling(temperature=1.0, max_tokens=12, seed=seed) for seed in range(4)]
+    drawn = generated(ask(model, PROMPTS, sampling))
+    assert all(token < known for ids in drawn for token in ids)
+    if padded == "expert":
+        plain = HFModel.from_config(ModelConfig(name=f"hf/{tmp_path}", device="cpu"))
+        assert any(token >= known for ids in generated(ask(plain, PROMPTS, sampling)) for token in ids)
+
+
+def test_beams_over_weights_that_have_diverged_are_one_clear_line(folders: tuple[Path, Path]) -> None:
+    model = load(*folders, beams=2)
+    with torch.no_grad():
+        model.module.get_input_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(ModelError, match="not finite"):
+        ask(model, PROMPTS[:1], [Sampling(temperature=0.0, max_tokens=4)])
 
 
 def test_only_local_models_can_be_contrasted() -> None:

@@ -10,8 +10,9 @@ import torch
 from transformers import GenerationConfig
 
 from palaestra.core.chat import Completion, Message, Sampling
-from palaestra.core.errors import ConfigError, ContextTooLong
+from palaestra.core.errors import ConfigError, ContextTooLong, ModelError
 from palaestra.models.config import ModelConfig
+from palaestra.models.decoding import closed_up
 from palaestra.models.hf import HFModel
 from palaestra.models.log_probs import token_statistics
 from palaestra.models.tiny import TinyConfig, TinyModel
@@ -216,3 +217,17 @@ def test_the_default_architecture_is_a_small_qwen3() -> None:
     model = TinyModel.build("tiny/test", CORPUS, TinyConfig(), device="cpu")
     assert model.module.config.model_type == "qwen3"
     assert 1_000_000 < sum(parameter.numel() for parameter in model.module.parameters()) < 4_000_000
+
+
+def test_rows_that_go_on_stay_where_they_are_but_for_those_that_fill_gaps() -> None:
+    assert closed_up([0, 1, 2]) == [0, 1, 2]
+    assert closed_up([1, 2, 5]) == [5, 1, 2]
+    assert closed_up([3, 4]) == [3, 4]
+
+
+def test_weights_that_have_diverged_are_one_clear_line() -> None:
+    model = TinyModel.build("tiny/diverged", CORPUS, SMALL, device="cpu")
+    with torch.no_grad():
+        model.module.get_input_embeddings().weight.fill_(math.nan)
+    with pytest.raises(ModelError, match="not finite"):
+        ask(model, ["plan"], [Sampling(max_tokens=2, seed=0)])

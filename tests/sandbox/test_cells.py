@@ -6,6 +6,7 @@ import pytest
 from palaestra.core.errors import SandboxError
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
+from tests.sandbox.descriptors import descriptors
 
 InSandbox = Callable[..., None]
 
@@ -249,6 +250,26 @@ def test_a_session_does_one_thing_at_a_time(new_sandbox: Callable[..., WorkerSan
         await sandbox.close()
 
     asyncio.run(body())
+
+
+def test_a_session_can_be_closed_after_its_loop_ended(new_sandbox: Callable[..., WorkerSandbox]) -> None:
+    sandbox = new_sandbox()
+
+    async def start_and_leave() -> None:
+        await sandbox.start()
+        assert await value(sandbox, "kept = 7; kept") == "7"
+
+    opened: set[tuple[str, str]] = set()
+    for _ in range(2):
+        asyncio.run(start_and_leave())
+        with pytest.raises(RuntimeError, match="loop"):
+            asyncio.run(sandbox.run("kept"))
+        asyncio.run(sandbox.close())
+        asyncio.run(sandbox.close())
+        with pytest.raises(SandboxError, match="not running"):
+            asyncio.run(sandbox.run("kept"))
+        opened = opened or descriptors()  # what the first session of a backend starts stays
+    assert not descriptors() - opened
 
 
 def test_cancelling_a_cell_ends_the_session(in_sandbox: InSandbox) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,19 @@ def test_host_functions_are_served_at_once_in_order_and_outside_the_clock(in_san
         assert (await sandbox.run("slow('x')\nwhile True: pass", seconds=0.5)).status == "interrupted"
 
     in_sandbox(test, functions={"slow": slow})
+
+
+def test_a_text_cannot_take_the_place_of_a_host_function(in_sandbox: InSandbox, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("not a function")
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        for text in ("not a function", tmp_path / "text"):
+            with pytest.raises(SandboxError, match="echo is the name of a host function; put"):
+                await sandbox.put("echo", text)
+            assert await value(sandbox, "echo('x')") == "'x'"
+        assert await sandbox.get("echo") != "not a function"
+
+    in_sandbox(test, functions={"echo": echo})
 
 
 def test_a_thousand_calls_under_way_are_all_answered_with_their_own_errors(in_sandbox: InSandbox) -> None:
@@ -176,6 +190,46 @@ def test_the_time_that_functions_take_is_bounded_too(in_sandbox: InSandbox) -> N
         assert (await sandbox.run(waiting)).status == "interrupted"
 
     in_sandbox(test, CellLimits(seconds=0.2, total_seconds=0.5), {"slow": slow})
+
+
+class Lingering:
+    """Takes a while to end when it is cancelled, and knows whether it was let."""
+
+    def __init__(self, seconds: float) -> None:
+        self.called = self.ended = 0
+        self._seconds = seconds
+
+    async def __call__(self, texts: Sequence[str]) -> Sequence[str]:
+        self.called += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(self._seconds)
+            self.ended += 1
+        return texts
+
+
+def test_a_call_that_is_given_up_may_end_in_its_own_way(in_sandbox: InSandbox) -> None:
+    lingering = Lingering(0.1)
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        deaf = "while True:\n try: linger('x')\n except BaseException: pass"
+        assert (await sandbox.run(deaf)).status == "timeout"
+        assert lingering.ended == lingering.called > 0
+
+    in_sandbox(test, CellLimits(seconds=9, total_seconds=0.3), {"linger": lingering})
+
+
+def test_a_call_that_outlives_its_cell_does_not_end_the_session(in_sandbox: InSandbox) -> None:
+    lingering = Lingering(2.0)
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        left = "import threading, time; threading.Thread(target=linger, args='x').start(); time.sleep(0.1); 1"
+        assert await value(sandbox, left) == "1"
+        assert await value(sandbox, "2") == "2"
+        assert lingering.ended == lingering.called == 1
+
+    in_sandbox(test, CellLimits(seconds=9, total_seconds=0.5), {"linger": lingering})
 
 
 def test_what_a_cell_leaves_behind_cannot_call(in_sandbox: InSandbox) -> None:

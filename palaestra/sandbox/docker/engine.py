@@ -36,12 +36,19 @@ def connect() -> docker.APIClient:
         engine = docker.APIClient(timeout=SECONDS, **kwargs_from_env())
     except DockerException as error:
         raise SandboxUnavailable(
-            f"no Docker engine answers ({error}): install and start one, or let DOCKER_HOST name its "
-            "address; then run: palaestra sandbox build"
+            f"no Docker engine answers ({_root(error)}): start one, or let DOCKER_HOST name its address, and "
+            "run palaestra sandbox build"
         ) from error
     # The client would keep a connection open for each of the latest URLs, and no two sessions share one.
     engine.headers["Connection"] = "close"
     return engine
+
+
+def _root(error: BaseException) -> str:
+    """What went wrong at first, below what others made of it."""
+    while before := error.__cause__ or error.__context__:
+        error = before
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 @contextmanager

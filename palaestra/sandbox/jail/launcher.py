@@ -22,7 +22,7 @@ from palaestra.core.errors import SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
 from palaestra.sandbox.jail.kernel.tier import PAUSE, RESUME, Limits, Settings
-from palaestra.sandbox.jail.zygote import MESSAGE, CannotIsolate, Zygote, failure
+from palaestra.sandbox.jail.zygote import MESSAGE, START_SECONDS, CannotIsolate, Zygote, failure
 from palaestra.sandbox.launcher import cloudpickle_folder, discard
 
 logger = logging.getLogger(__name__)
@@ -225,7 +225,12 @@ async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
         )
         theirs.close()
         control.setblocking(False)
-        message, descriptors = await _receive(control)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                message, descriptors = await _receive(control)
+        except TimeoutError as error:
+            what = f"the session's first process does not answer within {START_SECONDS:g} seconds"
+            raise OSError(errno.ETIMEDOUT, what) from error
         if not message and not zygote.is_running():
             return None
         if "scratch" not in message:

@@ -26,7 +26,7 @@ SCRATCHES = "palaestra-jail-"
 MESSAGE = 1 << 16
 ENDED = b'{"error": "the process that sessions are forked from ended"}'
 START_SECONDS = 30.0
-"""Elapsed time that a zygote may take until it is ready; it takes a tenth of a second."""
+"""Elapsed time that a zygote may take until it is ready, and then each session; they take tenths of one."""
 SEND_SECONDS = 10.0
 """Elapsed time that descriptors may wait because too many of the user's are under way."""
 SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)

@@ -39,7 +39,8 @@ class Excerpt:
             return self._head
         # The mark names how much it stands for, which depends on its own length: leave room for the longest.
         room = self._limit - len(_mark(self._length))
-        head, tail = self._head[: room - room // 2], self._tail[len(self._tail) - room // 2 :]
+        kept = self._head + self._tail
+        head, tail = kept[: room - room // 2], kept[len(kept) - room // 2 :]
         return head + _mark(self._length - room) + tail
 
 

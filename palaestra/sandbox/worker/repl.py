@@ -136,9 +136,10 @@ class Repl:
         if tree.body and isinstance(last := tree.body[-1], Expr):
             del tree.body[-1]
             result = compile(Expression(last.value), name, "eval", dont_inherit=True)
-        body = compile(tree, name, "exec", dont_inherit=True)
-        run, evaluate, show = exec, eval, repr  # the cell may put other builtins in their place
-        run(body, self._names)
+        body = compile(tree, name, "exec", dont_inherit=True) if tree.body else None
+        evaluate, show = eval, repr  # the cell may put other builtins in their place
+        if body:
+            evaluate(body, self._names)
         value = evaluate(result, self._names) if result else None
         return "" if value is None else show(value)
 

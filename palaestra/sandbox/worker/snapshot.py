@@ -26,7 +26,7 @@ SOURCES = 1 << 20
 """Characters of cells that are kept, for tracebacks."""
 REASON = 200
 """Characters of a reason at most."""
-WITHHELD = (*vars(types.ModuleType("")), "__annotations__", "__builtins__", "__file__", "__warningregistry__")
+WITHHELD = {*vars(types.ModuleType("")), "__annotations__", "__builtins__", "__file__", "__warningregistry__"}
 """Names that every module has."""
 
 CachedFunction: Any = type(functools.cache(len))

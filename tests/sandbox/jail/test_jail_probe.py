@@ -1,5 +1,8 @@
 import os
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from palaestra.sandbox.jail.config import JailConfig
 from palaestra.sandbox.jail.probe import probe
@@ -28,3 +31,14 @@ def test_trying_leaves_nothing() -> None:
     probe(JailConfig())
     assert not descriptors() - opened
     assert eventually(lambda: living_children() <= processes)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user reads what the host reads, unless that is root")
+def test_a_python_that_its_owner_alone_may_read_is_named(python: str, tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(0o700)
+    subprocess.run([python, "-m", "venv", "--copies", "--without-pip", private / "env"], check=True)
+    config = JailConfig(python=str(private / "env" / "bin" / "python"), site_packages=True)
+    problem = probe(config).tiers["landlock"]
+    assert problem.startswith(f"sessions may not read {private}/")
+    assert problem.endswith(": set sandbox.jail.python to one that all users may")

@@ -3,7 +3,7 @@ import io
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from palaestra.sandbox.worker.excerpt import Excerpt, shorten
@@ -104,6 +104,7 @@ def test_an_excerpt_fits_and_keeps_head_and_tail(text: str, limit: int) -> None:
 
 
 @given(st.lists(st.text(max_size=80), max_size=30))
+@example(["ab" * 55, "cd" * 6])
 def test_an_excerpt_does_not_depend_on_how_the_text_came(pieces: list[str]) -> None:
     excerpt = Excerpt(120)
     for piece in pieces:

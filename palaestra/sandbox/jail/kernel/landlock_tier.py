@@ -84,7 +84,7 @@ class LandlockTier(Tier):
             landlock.restrict([*self._rules, (scratch, landlock.GROW)])
         except PermissionError as error:
             raise PermissionError(
-                f"user {os.geteuid()} cannot read {error.filename}, as Python must"
+                f"sessions may not read {error.filename}: set sandbox.jail.python to one that all users may"
             ) from error
         seccomp.install(seccomp.program(os.getpid(), own_world=False, processes=False))
 

@@ -84,7 +84,7 @@ def _close_all_but(kept: Iterable[int]) -> None:
 
 
 def _start(tier: Tier, session: Session, scratch: str, work: Callable[[int], object]) -> int:
-    """Fork the worker, and wait until it is locked up.
+    """Fork the worker, and wait until it is locked up, as long as the host does.
 
     Raises:
         NotLocked: it could not be, and has run nothing.
@@ -101,7 +101,11 @@ def _start(tier: Tier, session: Session, scratch: str, work: Callable[[int], obj
     for descriptor in (tell, session.channel, session.stdout, session.stderr):
         if descriptor > 2:
             os.close(descriptor)
-    said = os.read(trouble, 1 << 12)
+    poll = select.poll()
+    for descriptor in (trouble, session.control, session.host):
+        poll.register(descriptor, select.POLLIN)
+    happened = [descriptor for descriptor, _ in poll.poll()]
+    said = os.read(trouble, 1 << 12) if trouble in happened else b"the host gave up"
     os.close(trouble)
     if said != LOCKED:
         os.kill(worker, signal.SIGKILL)
