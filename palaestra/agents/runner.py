@@ -160,7 +160,8 @@ class _Run:
             return
         self.count(trajectory)
         self._emit(TrajectoryFinished(trajectory=trajectory))
-        self._journal.of(trajectory.id).forget(trajectory.id)
+        if trajectory.status != "error":  # which may be taken up again
+            self._journal.of(trajectory.id).forget(trajectory.id)
 
     def count(self, trajectory: Trajectory) -> None:
         """Take note of a trajectory that is recorded."""

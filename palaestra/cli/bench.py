@@ -10,21 +10,9 @@ import typer
 
 from palaestra.agents.longcontext import LongContextConfig, Point, by_family, points, results_of
 from palaestra.agents.longcontext import bench as run_bench
+from palaestra.cli import options
 from palaestra.cli.curves import draw, tokens
 from palaestra.cli.launch import Verb, launch
-from palaestra.cli.options import (
-    RUNS,
-    ConfigFile,
-    Display,
-    DryRun,
-    MaxCost,
-    ModelName,
-    Out,
-    Overrides,
-    Seed,
-    SubModelName,
-    as_overrides,
-)
 from palaestra.cli.text import count, dollars, print_table
 from palaestra.core.errors import ConfigError
 from palaestra.datasets.families import long_context_family
@@ -72,12 +60,14 @@ def check(settings: LongContextConfig) -> None:
         raise ConfigError(f"{', '.join(names)} has a name twice; run one bench for each of its settings")
 
 
-VERB = Verb(name="bench", schema=LongContextConfig, work=run_bench, report=print_curves, check=check)
+VERB = Verb(
+    name="bench", schema=LongContextConfig, work=run_bench, report=print_curves, check=check, retries=True
+)
 
 
 def bench(
     suite: Annotated[Literal["longcontext"], typer.Argument(help="What is measured.")],
-    config: ConfigFile = None,
+    config: options.ConfigFile = None,
     agents: Annotated[
         str | None, typer.Option(metavar="NAME,…", help="Of plain, react, rlm, memory.", show_default=False)
     ] = None,
@@ -90,14 +80,14 @@ def bench(
     tasks: Annotated[
         int | None, typer.Option(help="Of each family, at each length.", show_default=False)
     ] = None,
-    model: ModelName = None,
-    sub_model: SubModelName = None,
-    max_cost: MaxCost = None,
-    seed: Seed = None,
-    changes: Overrides = None,
-    out: Out = RUNS,
-    dry_run: DryRun = False,
-    display: Display = "auto",
+    model: options.ModelName = None,
+    sub_model: options.SubModelName = None,
+    max_cost: options.MaxCost = None,
+    seed: options.Seed = None,
+    changes: options.Overrides = None,
+    out: options.Out = options.RUNS,
+    dry_run: options.DryRun = False,
+    display: options.Display = "auto",
 ) -> None:
     """Measure agents by the length of their contexts.
 
@@ -114,7 +104,12 @@ def bench(
         "seed": seed,
     }
     launch(
-        VERB, config=config, overrides=as_overrides(flags, changes), out=out, dry_run=dry_run, display=display
+        VERB,
+        config=config,
+        overrides=options.as_overrides(flags, changes),
+        out=out,
+        dry_run=dry_run,
+        display=display,
     )
 
 

@@ -6,19 +6,8 @@ from typing import Annotated
 
 import typer
 
+from palaestra.cli import options
 from palaestra.cli.launch import Verb, launch
-from palaestra.cli.options import (
-    RUNS,
-    ConfigFile,
-    Display,
-    DryRun,
-    Limit,
-    Out,
-    Overrides,
-    Seed,
-    Settings,
-    as_overrides,
-)
 from palaestra.cli.text import print_table
 from palaestra.store.run_store import RunStore
 from palaestra.training.discovery import DiscoveryConfig, check, discover_all, discoveries, discovery_at
@@ -42,17 +31,17 @@ VERB = Verb(name="discover", schema=DiscoveryConfig, work=discover_all, report=p
 
 
 def discover(
-    settings: Settings = None,
-    config: ConfigFile = None,
+    settings: options.Settings = None,
+    config: options.ConfigFile = None,
     policy: Annotated[str | None, typer.Option(help="hf/<folder or hub id>.")] = None,
     family: Annotated[str | None, typer.Option(help="Task family, whose verifier decides.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Of 16 attempts each, unless settings differ.")] = None,
-    limit: Limit = None,
-    seed: Seed = None,
-    changes: Overrides = None,
-    out: Out = RUNS,
-    dry_run: DryRun = False,
-    display: Display = "auto",
+    limit: options.Limit = None,
+    seed: options.Seed = None,
+    changes: options.Overrides = None,
+    out: options.Out = options.RUNS,
+    dry_run: options.DryRun = False,
+    display: options.Display = "auto",
 ) -> None:
     """Solve hard tasks by learning from the attempts at each.
 
@@ -66,5 +55,5 @@ def discover(
         "limit": limit,
         "seed": seed,
     }
-    overrides = as_overrides(flags, changes, settings)
+    overrides = options.as_overrides(flags, changes, settings)
     launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)

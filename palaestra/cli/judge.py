@@ -18,21 +18,9 @@ from palaestra.arena.judging import JudgeConfig, check
 from palaestra.arena.judging import judge as judge_systems
 from palaestra.arena.topologies.base import BudgetedConfig, Orders
 from palaestra.arena.topologies.registry import TopologyName
+from palaestra.cli import options
 from palaestra.cli.calibrate import VERB as CALIBRATE
 from palaestra.cli.launch import Verb, launch
-from palaestra.cli.options import (
-    RUNS,
-    ConfigFile,
-    Display,
-    DisplayKind,
-    DryRun,
-    Limit,
-    MaxCost,
-    Out,
-    Overrides,
-    Seed,
-    as_overrides,
-)
 from palaestra.cli.text import count, dollars, print_table
 from palaestra.core.config import resolve
 from palaestra.core.errors import ConfigError
@@ -157,7 +145,7 @@ LabelledPairs = Annotated[
 
 def judge(
     systems: Systems = None,
-    config: ConfigFile = None,
+    config: options.ConfigFile = None,
     judge: JudgeName = None,
     human: Human = False,
     api_base: ApiBase = None,
@@ -166,13 +154,13 @@ def judge(
     budget: CallsOrMoney = None,
     orders: BothOrOne = None,
     calibrate: LabelledPairs = None,
-    limit: Limit = None,
-    max_cost: MaxCost = None,
-    seed: Seed = None,
-    changes: Overrides = None,
-    out: Out = RUNS,
-    dry_run: DryRun = False,
-    display: Display = "auto",
+    limit: options.Limit = None,
+    max_cost: options.MaxCost = None,
+    seed: options.Seed = None,
+    changes: options.Overrides = None,
+    out: options.Out = options.RUNS,
+    dry_run: options.DryRun = False,
+    display: options.Display = "auto",
 ) -> None:
     """Rank answers in a tournament of pairwise verdicts.
 
@@ -193,17 +181,17 @@ def judge(
         "topology": topology,
         "tournament.orders": orders,
     }
-    shown: DisplayKind = "none" if by_hand else display
+    shown: options.DisplayKind = "none" if by_hand else display
     start = partial(launch, config=config, out=out, dry_run=dry_run, display=shown)
     if calibrate is not None:
         if misplaced := [name for name, value in {**ranking, "budget": budget}.items() if value is not None]:
             raise ConfigError(f"--calibrate examines the judge alone; leave out {', '.join(misplaced)}")
         flags = {**common, "labelled": _absolute(str(calibrate))}
-        start(CALIBRATE, overrides=as_overrides(flags, changes))
+        start(CALIBRATE, overrides=options.as_overrides(flags, changes))
         return
     if by_hand and orders is None:
         ranking["tournament.orders"] = "one"
-    overrides = as_overrides({**common, **ranking}, changes)
+    overrides = options.as_overrides({**common, **ranking}, changes)
     if budget is not None:
         overrides.append(f"topology.budget={_calls(budget, resolve(JudgeConfig, config, overrides))}")
     start(VERB, overrides=overrides)

@@ -6,20 +6,20 @@ A verb's file names its work once, as a module-level constant, and declares its 
     VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers)
 
     def run(
-        settings: Settings = None,
-        config: ConfigFile = None,
+        settings: options.Settings = None,
+        config: options.ConfigFile = None,
         agent: Annotated[str | None, typer.Option(help="rlm, memory or react.", show_default=False)] = None,
-        limit: Limit = None,
-        max_cost: MaxCost = None,
-        seed: Seed = None,
-        changes: Overrides = None,
-        out: Out = RUNS,
-        dry_run: DryRun = False,
-        display: Display = "auto",
+        limit: options.Limit = None,
+        max_cost: options.MaxCost = None,
+        seed: options.Seed = None,
+        changes: options.Overrides = None,
+        out: options.Out = options.RUNS,
+        dry_run: options.DryRun = False,
+        display: options.Display = "auto",
     ) -> None:
         \"\"\"Run an agent on tasks.\"\"\"
         flags = {"agent.name": agent, "limit": limit, "max_cost": max_cost, "seed": seed}
-        overrides = as_overrides(flags, changes, settings)
+        overrides = options.as_overrides(flags, changes, settings)
         launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)
 
 The first line of the docstring is the verb's summary in `palaestra --help`, and stands in the table of
@@ -51,12 +51,21 @@ from palaestra.core.events import Event, RunFinished, RunStarted, Sink
 from palaestra.models.estimate import check_models
 from palaestra.store.lock import hold
 from palaestra.store.run_store import RunStore
-from palaestra.store.runs import spent, summarize
+from palaestra.store.runs import came_to_nothing, remove, spent, summarize
 
 C = TypeVar("C", bound=VerbConfig)
 
 EXIT_CODES = {"done": 0, "limit": 0, "error": 1, "failures": 3, "interrupted": 130}
 """Of the process, by the status with which the run finished; an error may know a better one."""
+
+ENDINGS = {
+    "done": "done",
+    "failures": "finished with failures",
+    "limit": "stopped at a limit",
+    "error": "error",
+    "interrupted": "interrupted",
+}
+"""What stands before the reason, by status."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,8 @@ class Verb(Generic[C]):
     """Raises what the work would raise at once, before a run is made for it."""
     forecast: Callable[[C], Iterable[str]] = lambda settings: ()
     """What the work would take, in lines for --dry-run."""
+    retries: bool = False
+    """Whether failed trajectories can be taken up again, by `palaestra resume --retry-errors`."""
 
 
 def launch(
@@ -97,18 +108,21 @@ def launch(
         typer.Exit: the run did not finish as it should; its code is that of `EXIT_CODES` or of the error.
     """
     settings = resolve(verb.schema, config, overrides)
+    check_models(settings)
+    verb.check(settings)
     if dry_run:
         print(to_yaml(settings), end="")
         for line in verb.forecast(settings):
             print(f"# {line}")
         return
-    check_models(settings)
-    verb.check(settings)
     carry_out(verb, settings, RunStore.create(out, verb.name, settings), display)
 
 
 def carry_out(verb: Verb[C], settings: C, store: RunStore, display: DisplayKind) -> None:
-    """Do the work of a new or resumed run, and tell how it ended. Closes the store."""
+    """Do the work of a new or resumed run, and tell how it ended. Closes the store.
+
+    A new run that fails before anything was done is removed: it is as well to start it again.
+    """
     with closing(store), hold(store.folder):
         with open_display(display, store.folder, summarize(store)) as show:
 
@@ -123,7 +137,10 @@ def carry_out(verb: Verb[C], settings: C, store: RunStore, display: DisplayKind)
             emit(finished)
         if finished.status in ("done", "failures", "limit"):
             verb.report(store)
-    _say_how_it_ended(finished, store.folder)
+        is_empty = finished.status == "error" and came_to_nothing(store)
+        if is_empty:
+            remove(store)
+    _say_how_it_ended(finished, None if is_empty else store.folder, verb.retries)
     if code:
         raise typer.Exit(code)
 
@@ -175,13 +192,14 @@ def _first_of_ours(group: ExceptionGroup[Exception]) -> PalaestraError:
     return error
 
 
-def _say_how_it_ended(finished: RunFinished, folder: Path) -> None:
-    if finished.status == "error":
-        print(f"error: {finished.reason}", file=sys.stderr)
-    if finished.status == "limit":
-        print(f"stopped at a limit: {finished.reason or 'max_cost is used up'}", file=sys.stderr)
-    if finished.status == "failures":
-        print(f"finished with failures: {finished.reason}", file=sys.stderr)
+def _say_how_it_ended(finished: RunFinished, folder: Path | None, retries: bool) -> None:
+    """`folder` is None where there is no run any more."""
+    if finished.reason:
+        print(f"{ENDINGS[finished.status]}: {finished.reason}", file=sys.stderr)
+    if folder is None:
+        return
     if finished.status in ("error", "interrupted", "limit"):
         print(f"resume with: palaestra resume {shlex.quote(str(folder))}", file=sys.stderr)
+    if finished.status == "failures" and retries:
+        print(f"retry with: palaestra resume {shlex.quote(str(folder))} --retry-errors", file=sys.stderr)
     print(f"run: {folder}", file=sys.stderr)

@@ -14,8 +14,9 @@ from palaestra.cli.options import Display, DisplayKind, MaxCost, as_overrides
 from palaestra.core.config import VerbConfig, resolve
 from palaestra.core.errors import ConfigError, StoreError
 from palaestra.core.places import load
+from palaestra.store.lock import hold
 from palaestra.store.run_store import RunStore
-from palaestra.store.runs import summarize
+from palaestra.store.runs import reopen_failed, summarize
 
 C = TypeVar("C", bound=VerbConfig)
 
@@ -37,16 +38,29 @@ Changes = Annotated[
 ]
 
 
+RetryErrors = Annotated[
+    bool, typer.Option("--retry-errors", help="Take up again the trajectories that ended with an error.")
+]
+
+
 def resume(
-    run: RunFolder = LATEST, max_cost: MaxCost = None, changes: Changes = None, display: Display = "auto"
+    run: RunFolder = LATEST,
+    max_cost: MaxCost = None,
+    retry_errors: RetryErrors = False,
+    changes: Changes = None,
+    display: Display = "auto",
 ) -> None:
     """Go on with a run that stopped early.
 
-    What is finished is not done again, and no answer that was paid for is asked again. The settings are those
-    of the run; only its limits may change.
+    What is finished is not done again, and no answer that was paid for is asked again. With --retry-errors
+    trajectories that ended with an error are not finished: each goes on after its last turn. The settings
+    are those of the run; only its limits may change.
     """
     store = RunStore.open(find(run))
-    continue_run(_verb_of(store), store, as_overrides({"max_cost": max_cost}, changes), display)
+    verb = _verb_of(store)
+    if retry_errors:
+        _reopen(verb, store)
+    continue_run(verb, store, as_overrides({"max_cost": max_cost}, changes), display)
 
 
 def continue_run(verb: Verb[C], store: RunStore, changes: Sequence[str], display: DisplayKind) -> None:
@@ -65,9 +79,19 @@ def continue_run(verb: Verb[C], store: RunStore, changes: Sequence[str], display
         )
     state = summarize(store).state
     if state in ("done", "failures"):
-        print(f"{store.id} is finished ({state}); palaestra show {store.folder}", file=sys.stderr)
+        again = " or resume it with --retry-errors" if state == "failures" and verb.retries else ""
+        print(f"{store.id} is finished ({state}); palaestra show {store.folder}{again}", file=sys.stderr)
         return
     carry_out(verb, settings, store, display)
+
+
+def _reopen(verb: Verb[Any], store: RunStore) -> None:
+    if not verb.retries:
+        raise ConfigError(
+            f"--retry-errors is for runs of agents, and {store.id} is one of {verb.name}; leave it out"
+        )
+    with hold(store.folder):
+        print(f"{reopen_failed(store)} failed trajectories are taken up again", file=sys.stderr)
 
 
 def _verb_of(store: RunStore) -> Verb[Any]:

@@ -10,22 +10,8 @@ import typer
 from palaestra.agents.registry import make_agent
 from palaestra.agents.runner import RunConfig
 from palaestra.agents.runner import run as run_agent
+from palaestra.cli import options
 from palaestra.cli.launch import Verb, launch
-from palaestra.cli.options import (
-    RUNS,
-    ConfigFile,
-    Display,
-    DryRun,
-    Limit,
-    MaxCost,
-    ModelName,
-    Out,
-    Overrides,
-    Seed,
-    Settings,
-    SubModelName,
-    as_overrides,
-)
 from palaestra.core.errors import DataError
 from palaestra.core.events import TaskLoaded, TrajectoryFinished
 from palaestra.core.record import canonical_json
@@ -62,15 +48,15 @@ def check(settings: RunConfig) -> None:
     make_agent(settings.agent, settings.model)
 
 
-VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers, check=check)
+VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers, check=check, retries=True)
 
 
 def run(
-    settings: Settings = None,
-    config: ConfigFile = None,
+    settings: options.Settings = None,
+    config: options.ConfigFile = None,
     agent: Annotated[str | None, typer.Option(help="rlm, memory or react.", show_default=False)] = None,
-    model: ModelName = None,
-    sub_model: SubModelName = None,
+    model: options.ModelName = None,
+    sub_model: options.SubModelName = None,
     api_base: Annotated[
         str | None, typer.Option(metavar="URL", help="Where the models are served.", show_default=False)
     ] = None,
@@ -90,13 +76,13 @@ def run(
     repeats: Annotated[
         int | None, typer.Option(help="Trajectories for each task.", show_default=False)
     ] = None,
-    limit: Limit = None,
-    max_cost: MaxCost = None,
-    seed: Seed = None,
-    changes: Overrides = None,
-    out: Out = RUNS,
-    dry_run: DryRun = False,
-    display: Display = "auto",
+    limit: options.Limit = None,
+    max_cost: options.MaxCost = None,
+    seed: options.Seed = None,
+    changes: options.Overrides = None,
+    out: options.Out = options.RUNS,
+    dry_run: options.DryRun = False,
+    display: options.Display = "auto",
 ) -> None:
     """Run an agent on tasks.
 
@@ -116,5 +102,5 @@ def run(
         "max_cost": max_cost,
         "seed": seed,
     }
-    overrides = as_overrides(flags, changes, settings)
+    overrides = options.as_overrides(flags, changes, settings)
     launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)

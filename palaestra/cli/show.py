@@ -15,9 +15,10 @@ from palaestra.cli.bench import print_curves
 from palaestra.cli.folders import LATEST, RunFolder, find
 from palaestra.cli.judge import print_leaderboard
 from palaestra.cli.tally import name_counts
-from palaestra.cli.text import consumption, describe, duration, one_line, print_table, print_usage, printable
+from palaestra.cli.text import consumption, duration, one_line, print_table, print_usage, printable
+from palaestra.cli.training_tables import print_training
 from palaestra.core.errors import StoreError
-from palaestra.core.events import RankingMade, TrajectoryFinished, UpdateDone
+from palaestra.core.events import RankingMade, TrajectoryFinished
 from palaestra.core.trajectory import Trajectory
 from palaestra.datasets.scores import scored
 from palaestra.store.run_store import RunStore
@@ -38,7 +39,7 @@ def show(run: RunFolder = LATEST, trajectory: TrajectoryId = None) -> None:
     """Show what is in a run.
 
     The overview has its settings, its state, what it consumed, its first trajectories and rankings,
-    and the results: leaderboard or win rates.
+    and the results: leaderboard, win rates or training metrics.
     """
     with closing(RunStore.open(find(run))) as store:
         if trajectory is None:
@@ -66,9 +67,7 @@ def _print_overview(store: RunStore) -> None:
 
 def _print_results(store: RunStore) -> None:
     """What the verb itself prints when it is done."""
-    evaluations = [describe(update) for update in store.events(UpdateDone) if update.phase == "evaluation"]
-    if evaluations:
-        print("", *evaluations, sep="\n")
+    print_training(store)
     if store.verb == "run":
         _print_some(("family", "scored", "mean score"), _mean_scores(store))
     if store.verb == "bench":

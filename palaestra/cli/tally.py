@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from palaestra.cli.text import consumption, duration
 from palaestra.core.events import CallMade, Event, JudgementGiven
 from palaestra.core.usage import Role, Usage, add_by_role
-from palaestra.store.runs import RunSummary
+from palaestra.store.runs import RunSummary, counted_as
 
 WORDS = {
     "task-loaded": "tasks",
     "trajectory-finished": "trajectories",
     "judgement-given": "judgements",
     "ranking-made": "rankings",
-    "update-done": "updates",
+    "warm-start": "warm-start steps",
+    "train": "updates",
     "step-skipped": "skipped steps",
+    "evaluation": "evaluations",
 }
-"""What a user calls the events that are counted."""
+"""What a user calls what is counted."""
 
 
 def name_counts(counts: Mapping[str, int]) -> list[str]:
@@ -36,7 +38,7 @@ class Tally:
         self._started = time.monotonic()
 
     def add(self, event: Event) -> None:
-        self.counts[event.kind] += 1
+        self.counts[counted_as(event)] += 1
         if isinstance(event, CallMade) and not event.cached:
             self.usage = add_by_role(self.usage, {event.role: event.usage})
         elif isinstance(event, JudgementGiven) and event.judgement.usage.calls:

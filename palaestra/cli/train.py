@@ -6,25 +6,14 @@ from typing import Annotated
 
 import typer
 
+from palaestra.cli import options
 from palaestra.cli.launch import Verb, launch
-from palaestra.cli.options import (
-    RUNS,
-    ConfigFile,
-    Display,
-    DryRun,
-    Limit,
-    MaxCost,
-    Out,
-    Overrides,
-    Seed,
-    Settings,
-    as_overrides,
-)
 from palaestra.cli.text import describe
 from palaestra.core.events import UpdateDone
 from palaestra.store.run_store import RunStore
 from palaestra.training.config import TrainConfig
 from palaestra.training.pipeline import train as train_policy
+from palaestra.training.readiness import check
 
 
 def print_result(store: RunStore) -> None:
@@ -34,22 +23,22 @@ def print_result(store: RunStore) -> None:
             print(describe(update))
 
 
-VERB = Verb(name="train", schema=TrainConfig, work=train_policy, report=print_result)
+VERB = Verb(name="train", schema=TrainConfig, work=train_policy, report=print_result, check=check)
 
 
 def train(
-    settings: Settings = None,
-    config: ConfigFile = None,
+    settings: options.Settings = None,
+    config: options.ConfigFile = None,
     policy: Annotated[str | None, typer.Option(help="hf/<folder or hub id> or tiny/<name>.")] = None,
     judge: Annotated[str | None, typer.Option(help="A model, or programmatic/<task family>.")] = None,
     steps: Annotated[int | None, typer.Option(help="Batches of rollouts.")] = None,
-    limit: Limit = None,
-    max_cost: MaxCost = None,
-    seed: Seed = None,
-    changes: Overrides = None,
-    out: Out = RUNS,
-    dry_run: DryRun = False,
-    display: Display = "auto",
+    limit: options.Limit = None,
+    max_cost: options.MaxCost = None,
+    seed: options.Seed = None,
+    changes: options.Overrides = None,
+    out: options.Out = options.RUNS,
+    dry_run: options.DryRun = False,
+    display: options.Display = "auto",
 ) -> None:
     """Train a policy on the rankings of its own answers.
 
@@ -66,5 +55,5 @@ def train(
         "max_cost": max_cost,
         "seed": seed,
     }
-    overrides = as_overrides(flags, changes, settings)
+    overrides = options.as_overrides(flags, changes, settings)
     launch(VERB, config=config, overrides=overrides, out=out, dry_run=dry_run, display=display)

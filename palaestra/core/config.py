@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from palaestra.core.config_errors import Keys, explain
 from palaestra.core.errors import ConfigError
 from palaestra.core.record import Record
 
@@ -25,12 +25,23 @@ def resolve(schema: type[C], file: Path | None, overrides: Iterable[str] = ()) -
         ConfigError: an unreadable file, an unknown key (with the nearest known one) or a bad value.
     """
     values = read_yaml(file) if file else {}
+    overridden = []
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"override {override!r} is not of the form key.sub=value")
-        _assign(values, key.split("."), _parse_yaml(text, f"the override {override!r}"))
-    return validate(schema, values, source=str(file) if file else "the command line")
+        path = tuple(key.split("."))
+        _assign(values, path, _parse_yaml(text, f"the override {override!r}"))
+        overridden.append(path)
+
+    def source(path: Keys) -> str:
+        """Where a setting, or something within it, was given last."""
+        on_command_line = any(path[: len(key)] == key[: len(path)] for key in overridden)
+        if file is None or (path and on_command_line):
+            return "the command line"
+        return f"{file} and the command line" if on_command_line else str(file)
+
+    return _validated(schema, values, source)
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -56,11 +67,14 @@ def to_yaml(config: BaseModel) -> str:
 
 def validate(schema: type[C], values: Mapping[str, Any], source: str) -> C:
     """`values` as a `schema`, or a ConfigError whose one line names every bad setting."""
+    return _validated(schema, values, lambda path: source)
+
+
+def _validated(schema: type[C], values: Mapping[str, Any], source: Callable[[Keys], str]) -> C:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_explain(schema, problem) for problem in error.errors())
-        raise ConfigError(f"{source}: {problems}") from error
+        raise ConfigError(explain(schema, values, error, source)) from error
 
 
 def _parse_yaml(text: str, source: str) -> Any:
@@ -70,7 +84,7 @@ def _parse_yaml(text: str, source: str) -> Any:
         raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
-def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
+def _assign(values: dict[str, Any], path: Keys, value: Any) -> None:
     *parents, last = path
     for parent in parents:
         child = values.setdefault(parent, {})
@@ -82,30 +96,6 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
             )
         values = child
     values[last] = value
-
-
-def _explain(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "missing":
-        return f"the setting {key!r} is missing; give it in the file, as a flag or as {key}=…"
-    if problem["type"] != "extra_forbidden":
-        return f"{key or 'settings'}: {problem['msg']}"
-    known = known_keys(schema)
-    same_name = [each for each in known if each.split(".")[-1] == key.split(".")[-1]]
-    near = same_name or difflib.get_close_matches(key, known, n=1)
-    return f"unknown setting {key!r}" + (
-        f", did you mean {near[0]!r}?" if near else "; --dry-run prints the known ones"
-    )
-
-
-def known_keys(schema: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every dotted key of `schema`, groups included."""
-    keys: list[str] = []
-    for name, field in schema.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += known_keys(field.annotation, f"{prefix}{name}.")
-    return keys
 
 
 class VerbConfig(Record):

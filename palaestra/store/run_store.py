@@ -61,7 +61,7 @@ class RunStore:
             unfinished.write_text(environment.model_dump_json(indent=2), encoding="utf-8")
             # Last of all, and whole at once: with this file the folder is a run for readers elsewhere.
             unfinished.rename(folder / "environment.json")
-            _point_latest_to(folder)
+            point_latest_to(folder)
         except OSError as error:
             raise StoreError(
                 f"cannot make the run {folder}: {error.strerror}; choose another --out"
@@ -157,7 +157,8 @@ class RunStore:
         return event
 
 
-def _point_latest_to(folder: Path) -> None:
+def point_latest_to(folder: Path) -> None:
+    """Make the link `latest` beside a run's folder lead to it."""
     link, new = folder.parent / "latest", folder.parent / f".latest-{folder.name}"
     new.symlink_to(folder.name, target_is_directory=True)
     os.replace(new, link)

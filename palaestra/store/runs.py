@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -9,12 +10,12 @@ from typing import Literal
 import sqlalchemy as sql
 
 from palaestra.core.budget import Budget, Meter
-from palaestra.core.events import RunFinished, RunStarted, TrajectoryFinished
+from palaestra.core.events import Event, RunFinished, RunStarted, TrajectoryFinished, UpdateDone
 from palaestra.core.record import Record
 from palaestra.core.usage import Role, Usage, add_by_role
 from palaestra.store.lock import is_held
-from palaestra.store.run_store import RunStore
-from palaestra.store.tables import EVENTS
+from palaestra.store.run_store import RunStore, point_latest_to
+from palaestra.store.tables import EVENTS, RESPONSES
 
 State = Literal["running", "unfinished", "done", "failures", "limit", "interrupted", "error"]
 """running: a process works on it now; unfinished: its process died; the others: how it finished."""
@@ -29,9 +30,14 @@ class RunSummary(Record):
     reason: str
     """Why it stopped, where there is more to say than the state."""
     counts: Mapping[str, int]
-    """Events by kind."""
+    """Events, by what they are counted as."""
     usage: Mapping[Role, Usage]
     """What the run consumed so far."""
+
+
+def counted_as(event: Event) -> str:
+    """What an event is counted as: its kind, but of updates and evaluations the phase."""
+    return event.phase if isinstance(event, UpdateDone) else event.kind
 
 
 def find_runs(root: Path) -> list[Path]:
@@ -85,6 +91,40 @@ def find_trajectory(store: RunStore, trajectory_id: str) -> TrajectoryFinished |
     return TrajectoryFinished.model_validate_json(body) if body else None
 
 
+def reopen_failed(store: RunStore) -> int:
+    """Set aside the trajectories that ended with an error, and the end of the run, if there are any: then the
+    run has not finished them. Gives their number."""
+    own, kind = EVENTS.c.run_id == store.id, EVENTS.c.kind
+    failed = EVENTS.c.body[("trajectory", "status")].as_string() == "error"
+    with store.engine.begin() as connection:
+        trajectories = sql.update(EVENTS).where(own, kind == "trajectory-finished", failed)
+        number = connection.execute(trajectories.values(kind="trajectory-set-aside")).rowcount
+        if number:
+            ends = sql.update(EVENTS).where(own, kind == "run-finished")
+            connection.execute(ends.values(kind="run-set-aside"))
+    return number
+
+
+def came_to_nothing(store: RunStore) -> bool:
+    """Whether the run was started once only and left nothing but its tasks: no result, no answer paid for."""
+    counts, answers = _counts(store), sql.select(RESPONSES.c.key).where(RESPONSES.c.run_id == store.id)
+    with store.engine.connect() as connection:
+        has_answers = connection.execute(answers.limit(1)).first() is not None
+    only_began = counts.keys() <= {"run-started", "task-loaded", "run-finished"}
+    return counts.get("run-started") == 1 and only_began and not has_answers
+
+
+def remove(store: RunStore) -> None:
+    """Delete a run; `latest` leads to the newest of the others then, if there is one."""
+    store.close()
+    shutil.rmtree(store.folder)
+    others, latest = find_runs(store.folder.parent), store.folder.parent / "latest"
+    if others and not latest.exists():
+        point_latest_to(others[-1])
+    elif not others:
+        latest.unlink(missing_ok=True)
+
+
 def _ended(store: RunStore) -> bool:
     """Whether the last start of the run's process was followed by its end."""
     kinds = (RunStarted.model_fields["kind"].default, RunFinished.model_fields["kind"].default)
@@ -99,11 +139,15 @@ def _ended(store: RunStore) -> bool:
 
 
 def _counts(store: RunStore) -> dict[str, int]:
-    kinds = (
-        sql.select(EVENTS.c.kind, sql.func.count()).where(EVENTS.c.run_id == store.id).group_by(EVENTS.c.kind)
-    )
+    """By what is counted. The bodies of updates alone are read: others can be long."""
+    update = UpdateDone.model_fields["kind"].default
+    own = EVENTS.c.run_id == store.id
+    phase = EVENTS.c.body["phase"].as_string()
+    kinds = sql.select(EVENTS.c.kind, sql.func.count()).where(own, EVENTS.c.kind != update)
+    phases = sql.select(phase, sql.func.count()).where(own, EVENTS.c.kind == update)
+    counted = sql.union_all(kinds.group_by(EVENTS.c.kind), phases.group_by(phase))
     with store.engine.connect() as connection:
-        return {kind: count for kind, count in connection.execute(kinds)}
+        return {name: count for name, count in connection.execute(counted)}
 
 
 def _add_up(

@@ -25,7 +25,8 @@ EVENTS = sql.Table(
     sql.Index("events_by_kind", "run_id", "kind", "sequence"),
     sqlite_autoincrement=True,
 )
-"""Append-only; `sequence` is the order of writing."""
+"""Append-only; `sequence` is the order of writing. What is set aside gets a `kind` that nobody looks for; its
+body stays."""
 
 RESPONSES = sql.Table(
     "responses",

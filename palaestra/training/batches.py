@@ -33,6 +33,11 @@ class RewardedGroups:
     seconds_judge: float = 0.0
 
     @property
+    def all_equal(self) -> bool:
+        """Whether no group has a reward above another of the same group."""
+        return all(len(set(values)) == 1 for values in self.rewards.values())
+
+    @property
     def metrics(self) -> dict[str, float]:
         return {
             "utility": fmean(self.utilities),

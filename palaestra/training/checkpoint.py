@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from palaestra.core.errors import TrainingError
 from palaestra.core.events import CheckpointSaved, Sink
+from palaestra.models.device_thread import thread_of
 from palaestra.models.hf import HFModel
 from palaestra.store.run_store import RunStore
 from palaestra.training.adapters import adapted_state, is_adapted, merged
@@ -48,26 +49,32 @@ class Checkpoints:
         save_checkpoint(folder, policy, updater)
         self._saved = step
         self._emit(CheckpointSaved(step=step, path=str(folder.relative_to(self._store.folder))))
-        best = self._best.resolve()
-        for old in sorted(folder.parent.glob("step-??????"))[: -self._keep]:
-            if old.resolve() != best:
-                shutil.rmtree(old)
+        self._prune()
 
     def mark_best(self, step: int) -> None:
-        """Point `checkpoints/best` to the checkpoint that was saved for this step."""
+        """Point `checkpoints/best` to the checkpoint that was saved for this step; the one that was best
+        before is kept no longer than others."""
         new = self._best.with_name(".best")
         new.unlink(missing_ok=True)
         new.symlink_to(self._folder(step).name, target_is_directory=True)
         os.replace(new, self._best)
+        self._prune()
 
     def restore(self, policy: HFModel, updater: Updater) -> int:
         """Load the latest checkpoint and return its step; 0 when there is none yet."""
         saved = self._store.last(CheckpointSaved)
         if saved is None:
             return 0
-        load_checkpoint(self._store.folder / saved.path, policy, updater)
+        folder = self._store.folder / saved.path
+        thread_of(policy.module.device).submit(load_checkpoint, folder, policy, updater).result()
         self._saved = saved.step
         return saved.step
+
+    def _prune(self) -> None:
+        best = self._best.resolve()
+        for old in sorted(self._best.parent.glob("step-??????"))[: -self._keep]:
+            if old.resolve() != best:
+                shutil.rmtree(old)
 
     @property
     def _best(self) -> Path:

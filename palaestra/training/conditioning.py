@@ -59,7 +59,7 @@ def quantiles(rewards: Sequence[float], count: int) -> list[int]:
 def conditioned(samples: Sequence[Sample]) -> list[Sample]:
     """Each answer after the prompt that tells its reward; those that nothing is told of are left out."""
     return [
-        sample.as_taught()._replace(teacher_prompt=None, sampled=False)
+        sample.as_told()._replace(told_prompt=None, sampled=False)
         for sample in samples
-        if sample.teacher_prompt is not None
+        if sample.told_prompt is not None
     ]

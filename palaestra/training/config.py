@@ -13,6 +13,7 @@ from palaestra.arena.topologies.registry import AnyTopologyConfig
 from palaestra.arena.topologies.single_elimination import SingleEliminationConfig
 from palaestra.arena.tournament import TournamentConfig
 from palaestra.core.config import VerbConfig
+from palaestra.datasets.families import FAMILIES
 from palaestra.models.config import ModelConfig
 from palaestra.models.tiny import TinyConfig
 from palaestra.training.adapters import AdapterConfig
@@ -64,6 +65,9 @@ class TrainConfig(VerbConfig):
     reward: RewardName = "tournament"
     reference: ReferenceRewardConfig = ReferenceRewardConfig()
     """Of `reward=reference`."""
+    unfinished: float | None = None
+    """The reward of an answer that the limit on tokens cut off, such as -1 (AlpacaFarm's PPO) or 0; null
+    leaves it to `reward`."""
     topology: AnyTopologyConfig = SingleEliminationConfig()
     """Of the tournament within each group, a name or its settings."""
     tournament: TournamentConfig = TournamentConfig()
@@ -104,6 +108,13 @@ class TrainConfig(VerbConfig):
             values["families"] = (values.pop("family"),)
         return values
 
+    @field_validator("families")
+    @classmethod
+    def _are_known(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in families if name not in FAMILIES]:
+            raise ValueError(f"unknown task family {unknown[0]!r}; there are: {', '.join(sorted(FAMILIES))}")
+        return families
+
     @field_validator("policy")
     @classmethod
     def _can_be_trained(cls, policy: ModelConfig) -> ModelConfig:
@@ -122,7 +133,7 @@ class TrainConfig(VerbConfig):
         yield from self._conflicts_of_rewards(chosen)
         yield from self._conflicts_of_teacher(chosen)
         if self.off_policy and "sampler_log_prob_NT" in chosen.needs:
-            yield f"off_policy weighs twice what objective {self.objective.name} weighs already; leave it out"
+            yield f"off_policy weighs twice what {self._in_force} weighs already; leave it out"
         if self.adapter and self.update_mask:
             yield "update_mask is of the weights that an adapter freezes; set one of the two"
         if self.evaluation.patience and not self.evaluation.every:
@@ -130,18 +141,24 @@ class TrainConfig(VerbConfig):
         if self.evaluation.best_of and (self.reward == "none" or not self.evaluation.samples):
             yield "evaluation.best_of needs evaluation.samples, and a reward to pick the best by"
 
+    @property
+    def _in_force(self) -> str:
+        """The objective as messages name it."""
+        default = "" if "objective" in self.model_fields_set else " (the default)"
+        return f"objective {self.objective.name}{default}"
+
     def _conflicts_of_samples(self, chosen: Objective) -> Iterator[str]:
         name = self.objective.name
         if "relaxed_reward_N" in chosen.needs:
-            yield f"objective {name} needs a differentiable reward; take RelaxedUpdater from Python"
+            yield f"{self._in_force} needs a differentiable reward; take RelaxedUpdater from Python"
         if (chosen.rows_together == 2) != (self.selection in PAIRS):
             yield (
-                f"selection={self.selection} does not go with objective {name}: dpo and simpo, and only "
+                f"selection={self.selection} does not go with {self._in_force}: dpo and simpo, and only "
                 f"they, train on pairs: {' or '.join(PAIRS)}"
             )
         if self.selection in IMITATED and isinstance(chosen, PolicyGradient):
             yield (
-                f"objective {name} compares the rollouts of a group, and selection={self.selection} leaves "
+                f"{self._in_force} compares the rollouts of a group, and selection={self.selection} leaves "
                 "too few of them; take selection=all, or objective=sft to imitate"
             )
         if self.conditioning and (name != "sft" or self.selection != "all" or self.reward == "none"):
@@ -153,11 +170,13 @@ class TrainConfig(VerbConfig):
         if self.reward == "posterior" and getattr(self.objective, "advantage", "") != "rank-scaled":
             yield "reward=posterior needs objective.advantage=rank-scaled: other rules undo its weights"
         if self.reward == "none" and not TAUGHT & set(chosen.needs):
-            yield f"objective {self.objective.name} learns from rewards, and reward=none gives none"
+            yield f"{self._in_force} learns from rewards, and reward=none gives none"
         if self.reward == "none" and self.selection != "all":
             yield f"selection={self.selection} goes by rewards, reward=none gives none; take selection=all"
         if self.reward == "none" and self.refills:
             yield "refills replace groups whose rewards agree, and reward=none gives none; set refills=0"
+        if self.reward == "none" and self.unfinished is not None:
+            yield "unfinished takes the place of a reward, and reward=none gives none; leave unfinished out"
         judge = self.judge.family if isinstance(self.judge, ProgrammaticJudgeConfig) else OWN_FAMILY
         if judge != OWN_FAMILY and set(self.families) != {judge}:
             yield (
@@ -168,13 +187,18 @@ class TrainConfig(VerbConfig):
     def _conflicts_of_teacher(self, chosen: Objective) -> Iterator[str]:
         name, kind = self.objective.name, self.teacher.kind
         if self.teacher != TeacherConfig() and not TAUGHT & set(chosen.needs):
-            yield f"objective {name} learns from no teacher; leave teacher out"
+            yield (
+                f"{self._in_force} learns from no teacher; leave teacher out, or choose an objective that "
+                "does, such as on-policy-distillation or sdpo"
+            )
         if name == "on-policy-distillation" and kind != "model":
-            yield "objective on-policy-distillation needs teacher.kind=model and teacher.model"
-        if (name == "light-reasoner") != (kind == "contrast"):
-            yield "objective light-reasoner, and only it, needs teacher.kind=contrast and teacher.model"
+            yield f"{self._in_force} needs teacher.kind=model and teacher.model"
+        if name == "light-reasoner" and kind != "contrast":
+            yield f"{self._in_force} needs teacher.kind=contrast and teacher.model"
+        if kind == "contrast" and name != "light-reasoner":
+            yield f"{self._in_force} does not learn from teacher.kind=contrast; light-reasoner alone does"
         if name in AT_TEMPERATURE_ONE and self.rollout.temperature != 1:
-            yield f"objective {name} needs rollout.temperature=1"
+            yield f"{self._in_force} needs rollout.temperature=1"
         if name == "on-policy-distillation" and self.rollout.greedy_anchor:
             yield (
                 "objective on-policy-distillation needs rollout.greedy_anchor=false: a greedy answer is no "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palaestra.training.distributions import Contrast
+from palaestra.training.distributions import ContrastiveLabels
 from palaestra.training.samples import Sample
 from palaestra.training.scoring import Scorer
 
@@ -12,7 +12,7 @@ from palaestra.training.scoring import Scorer
 class CriticalSteps:
     """Cuts samples down to the tokens before which KL(expert ‖ amateur) is above β."""
 
-    def __init__(self, contrast: Contrast, scorer: Scorer, least_divergence: float) -> None:
+    def __init__(self, contrast: ContrastiveLabels, scorer: Scorer, least_divergence: float) -> None:
         self._contrast = contrast
         self._scorer = scorer
         self._least = least_divergence

@@ -17,6 +17,7 @@ from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
 from palaestra.datasets.families import family
 from palaestra.models.config import ModelConfig
+from palaestra.models.device_thread import on_device
 from palaestra.models.hf import HFModel
 from palaestra.store.run_store import RunStore
 from palaestra.training.batches import whole
@@ -137,7 +138,8 @@ async def discover(
         temperature=config.rollout.temperature,
         teacher=teacher,
     )
-    feedback = Feedback(policy, config.rollout.show_context, RIGHT, verifier.remark)
+    shown = config.rollout.show_context
+    feedback = Feedback(policy, shown, RIGHT, verifier.remark, config.teacher.prompt_tokens)
     drawn = 0
     for number in range(1, config.rounds + 1):
         group = f"{task.id}/{number}"
@@ -150,15 +152,14 @@ async def discover(
             break
         prompts = feedback.prompts(task, attempts, right)
         samples = [
-            Sample(
-                attempt.trace, sampled=place > 0 or not config.rollout.greedy_anchor, teacher_prompt=prompt
-            )
+            Sample(attempt.trace, sampled=place > 0 or not config.rollout.greedy_anchor, told_prompt=prompt)
             for place, (attempt, prompt) in enumerate(zip(attempts, prompts, strict=True))
             if attempt.trace
         ]
         step = steps_before + number
         try:
-            emit(UpdateDone(step=step, phase="train", metrics=updater.update(samples)))
+            metrics = await on_device(policy.module.device, updater.update, samples)
+            emit(UpdateDone(step=step, phase="train", metrics=metrics))
         except NothingToLearn as nothing:
             emit(StepSkipped(step=step, reason=str(nothing)))
     return Discovery(None, drawn)
@@ -176,13 +177,13 @@ async def discover_all(config: DiscoveryConfig, store: RunStore, emit: Sink) -> 
     emit = earlier.without_repeats(emit)
     verifier, tasks = family(config.family), _tasks(config)
     policy = load_policy(config.policy)
-    start = copy.deepcopy(policy.module.state_dict())
+    start = await on_device(policy.module.device, copy.deepcopy, policy.module.state_dict())
     rollouts = Rollouts(
         policy, config.rollout, config.seed, emit, known=earlier.trajectories(), announced=earlier.tasks()
     )
     try:
         for index, task in enumerate(tasks):
-            policy.module.load_state_dict(start)
+            await on_device(policy.module.device, policy.module.load_state_dict, start)
             await discover(task, policy, verifier, config, rollouts, emit, steps_before=index * config.rounds)
     finally:
         await policy.close()

@@ -6,13 +6,15 @@ Shape suffixes: `_N` rollouts, `_T` tokens, `_M` selected tokens, `_C` those of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from palaestra.core.errors import TrainingError
 from palaestra.models.log_probs import hidden_before, in_chunks, next_log_probs, tokens_at_once
 from palaestra.training.objectives.divergence import kl
 from palaestra.training.objectives.light_reasoner import contrastive_label, expertise
@@ -21,13 +23,24 @@ from palaestra.training.samples import Tokens
 
 @dataclass(frozen=True)
 class Mixture:
-    """q ∝ Π p^weight over models with one vocabulary: one frozen model, or several (SDPO's trust region)."""
+    """q ∝ Π p^weight over models with one vocabulary: one frozen model, or several. In SDPO's trust region
+    this is the same as interpolating logits."""
 
     members: tuple[tuple[PreTrainedModel, float], ...]
 
     @torch.no_grad()
     def hidden(self, tokens: Tokens, select_NT: Tensor) -> tuple[Tensor, ...]:
-        """Each member's hidden states before the selected tokens."""
+        """Each member's hidden states before the selected tokens.
+
+        Raises:
+            TrainingError: a token is none that a member knows, though their tokenizer is the policy's.
+        """
+        largest = int(tokens.ids_NT.max())
+        if any(largest >= module.get_output_embeddings().weight.shape[0] for module, _ in self.members):
+            raise TrainingError(
+                f"the policy drew token {largest}, which is but padding of its vocabulary and which the "
+                "other model has not; take a policy and a teacher that are padded alike"
+            )
         return tuple(
             hidden_before(module, tokens.ids_NT, tokens.attention_NT, select_NT) for module, _ in self.members
         )
@@ -59,7 +72,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class Contrast(Mixture):
+class ContrastiveLabels(Mixture):
     """v_C ∝ expert / amateur, on what the expert finds plausible (LightReasoner, arXiv 2510.07962).
 
     Both read the same token ids, and each place is the last real one of its prefix: the released code reads a
@@ -90,62 +103,40 @@ class Contrast(Mixture):
         return divergence_M
 
 
-def exact_kl(
+Compare = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+"""From the log-probabilities of the policy and of others to what is wanted of each token."""
+
+
+def compared(
+    compare: Compare,
     module: PreTrainedModel,
     before_MH: Tensor,
     other: Mixture,
     other_hidden: tuple[Tensor, ...],
     temperature: float,
     logits: int,
-) -> Tensor:
-    """KL(policy ‖ other) at each token, over the whole vocabulary, with the policy's gradient. Shape (M,)."""
+) -> tuple[Tensor, ...]:
+    """What `compare` makes of the policy's next-token distributions, with gradient, and of the others'."""
 
-    def divergence(hidden_CH: Tensor, *hidden: Tensor) -> tuple[Tensor]:
-        own_CV = next_log_probs(module, hidden_CH, temperature)
-        return (kl(own_CV, other.log_probs(hidden, temperature)),)
+    def both(hidden_CH: Tensor, *hidden: Tensor) -> tuple[Tensor, ...]:
+        return compare(next_log_probs(module, hidden_CH, temperature), other.log_probs(hidden, temperature))
 
-    (kl_M,) = in_chunks(divergence, tokens_at_once(module, logits), before_MH, *other_hidden)
-    return kl_M
+    return in_chunks(both, tokens_at_once(module, logits), before_MH, *other_hidden)
 
 
-def exact_kl_from(
-    module: PreTrainedModel,
-    before_MH: Tensor,
-    other: Mixture,
-    other_hidden: tuple[Tensor, ...],
-    temperature: float,
-    logits: int,
-) -> Tensor:
-    """KL(other ‖ policy) at each token, over the whole vocabulary, with the policy's gradient. Shape (M,)."""
-
-    def divergence(hidden_CH: Tensor, *hidden: Tensor) -> tuple[Tensor]:
-        own_CV = next_log_probs(module, hidden_CH, temperature)
-        return (kl(other.log_probs(hidden, temperature), own_CV),)
-
-    (kl_M,) = in_chunks(divergence, tokens_at_once(module, logits), before_MH, *other_hidden)
-    return kl_M
+def kl_to(own_CV: Tensor, other_CV: Tensor) -> tuple[Tensor]:
+    """KL(policy ‖ other), over the whole vocabulary. Shape (C,)."""
+    return (kl(own_CV, other_CV),)
 
 
-class Candidates(NamedTuple):
-    log_prob_MK: Tensor
-    """The policy's, with gradient."""
-    teacher_log_prob_MK: Tensor
+def kl_from(own_CV: Tensor, other_CV: Tensor) -> tuple[Tensor]:
+    """KL(other ‖ policy), over the whole vocabulary. Shape (C,)."""
+    return (kl(other_CV, own_CV),)
 
 
-def candidates(
-    module: PreTrainedModel,
-    before_MH: Tensor,
-    teacher: Mixture,
-    teacher_hidden: tuple[Tensor, ...],
-    count: int,
-    temperature: float,
-    logits: int,
-) -> Candidates:
-    """The policy's `count` most probable tokens at each place, and what the teacher thinks of the same."""
-
-    def both(hidden_CH: Tensor, *hidden: Tensor) -> tuple[Tensor, Tensor]:
-        own_CV = next_log_probs(module, hidden_CH, temperature)
-        own_CK, index_CK = own_CV.topk(min(count, own_CV.shape[-1]), dim=-1)
-        return own_CK, teacher.log_probs(hidden, temperature).gather(-1, index_CK)
-
-    return Candidates(*in_chunks(both, tokens_at_once(module, logits), before_MH, *teacher_hidden))
+def candidates(own_CV: Tensor, other_CV: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The policy's `count` most probable tokens that both know, and what the other thinks of the same. Each
+    of shape (C, K)."""
+    known = min(own_CV.shape[-1], other_CV.shape[-1])
+    own_CK, index_CK = own_CV[:, :known].topk(min(count, known), dim=-1)
+    return own_CK, other_CV.gather(-1, index_CK)

@@ -31,12 +31,16 @@ class Prompts(Protocol):
 class Feedback:
     """The teacher's prompts: a solution by a sibling, or else the verifier's remark on the failed attempt."""
 
-    def __init__(self, policy: HFModel, show_context: bool, threshold: float, remark: Remark) -> None:
-        """`threshold` is the reward from which on an answer is a solution."""
+    def __init__(
+        self, policy: HFModel, show_context: bool, threshold: float, remark: Remark, most_tokens: int
+    ) -> None:
+        """`threshold` is the reward from which on an answer is a solution. A prompt of more than
+        `most_tokens` is not shown: cut off, it would lose the question or what asks for the answer."""
         self._policy = policy
         self._show_context = show_context
         self._threshold = threshold
         self._remark = remark
+        self._most_tokens = most_tokens
 
     def prompts(
         self, task: Task, group: Sequence[Trajectory], rewards: Sequence[float]
@@ -55,7 +59,8 @@ class Feedback:
         if question is None:
             return None
         told = task.model_copy(update={"prompt": question, "answer_format": ""})
-        return tuple(self._policy.encode(conversation(told, self._show_context)))
+        prompt = tuple(self._policy.encode(conversation(told, self._show_context)))
+        return prompt if len(prompt) <= self._most_tokens else None
 
 
 def by_family(task: Task, answer: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from palaestra.core.errors import BudgetExceeded, NothingToLearn
 from palaestra.core.events import Sink, StepSkipped, UpdateDone
+from palaestra.models.device_thread import on_device
 from palaestra.models.hf import HFModel
 from palaestra.training.batches import Batches, RewardedGroups
 from palaestra.training.checkpoint import Checkpoints
@@ -77,14 +78,18 @@ class Loop:
         started = time.monotonic()
         samples = to_samples(found, SELECTIONS[self.config.selection], self.greedy_anchor, self.prompts)
         try:
-            metrics = self.updater.update(self.rework(samples), self.config.minibatches)
+            metrics = await on_device(self.policy.module.device, self._learn, samples)
         except NothingToLearn as nothing:
-            dropped = f" ({found.uniform} groups of equal rewards were dropped)" if found.uniform else ""
-            self.emit(StepSkipped(step=step, reason=f"{nothing}{dropped}"))
+            equal = self.config.reward != "none" and found.all_equal
+            why = ": the rewards of every group were equal" if equal else ""
+            self.emit(StepSkipped(step=step, reason=f"{nothing}{why}"))
             return
         metrics |= found.metrics | {"seconds_update": time.monotonic() - started}
         await self._pass_on()
         self.emit(UpdateDone(step=step, phase="train", metrics=metrics))
+
+    def _learn(self, samples: list[Sample]) -> dict[str, float]:
+        return self.updater.update(self.rework(samples), self.config.minibatches)
 
     async def _pass_on(self) -> None:
         if self.sampler:
@@ -122,7 +127,7 @@ def to_samples(
                     group=number,
                     family=families.index(task.family),
                     sampled=place > 0 or not greedy_anchor,
-                    teacher_prompt=prompts[place],
+                    told_prompt=prompts[place],
                 )
             )
     return samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
@@ -12,11 +13,12 @@ from transformers import PreTrainedModel
 from palaestra.arena.judges.registry import open_judge
 from palaestra.arena.tournament import Tournament
 from palaestra.core.errors import BudgetExceeded, ConfigError
-from palaestra.core.events import RunFinished, Sink, UpdateDone
+from palaestra.core.events import RunFinished, Sink, StepSkipped, UpdateDone
 from palaestra.core.places import load
 from palaestra.core.record import derive_seed
 from palaestra.core.task import Task
 from palaestra.datasets.families import Split, family
+from palaestra.models.device_thread import on_device
 from palaestra.models.hf import HFModel, read_model
 from palaestra.models.registry import load_model
 from palaestra.store.run_store import RunStore
@@ -28,7 +30,7 @@ from palaestra.training.conditioning import Conditioning, conditioned
 from palaestra.training.config import TrainConfig
 from palaestra.training.critical_steps import CriticalSteps
 from palaestra.training.curriculum import Curriculum
-from palaestra.training.distributions import Contrast
+from palaestra.training.distributions import ContrastiveLabels
 from palaestra.training.earlier import Earlier
 from palaestra.training.evaluation import Evaluation
 from palaestra.training.feedback import Feedback, Prompts, by_family
@@ -41,6 +43,7 @@ from palaestra.training.policy import START, starting_policy
 from palaestra.training.progress import Progress
 from palaestra.training.reference_rewards import ReferenceRewards
 from palaestra.training.rewards import (
+    FinishedRewards,
     NoRewards,
     RewardSource,
     TournamentRewards,
@@ -78,9 +81,9 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
     """
     async with AsyncExitStack() as opened:
         earlier = Earlier(store)
-        emit = earlier.without_repeats(emit)
         for mirror in _mirrors(config):
             emit = opened.enter_context(mirror(store.folder, emit))
+        emit = earlier.without_repeats(emit)
         policy = await starting_policy(config, store.folder / START, emit)
         opened.push_async_callback(policy.close)
         judge = await opened.enter_async_context(open_judge(config.judge, config.seed, store))
@@ -104,10 +107,13 @@ async def train(config: TrainConfig, store: RunStore, emit: Sink) -> RunFinished
             emit=emit,
             known=earlier.judgements(),
         )
-        held_out = _tasks(config, config.evaluation.tasks, "held-out")
+        held_out = tasks_of(config, config.evaluation.tasks, "held-out")
         chosen = _objective(config)
-        updater, teacher = _updater(config, chosen, policy)
+        other = _other_teacher(config, policy)
+        updater, teacher = await on_device(policy.module.device, _updater, config, chosen, policy, other)
         source = _reward_source(config, policy, arena)
+        if config.unfinished is not None:
+            source = FinishedRewards(source, config.unfinished)
         prefix = config.conditioning.best if config.conditioning else ""
         loop = Loop(
             config=config,
@@ -164,7 +170,9 @@ def _objective(config: TrainConfig) -> Objective:
     return OffPolicyCorrected(chosen, config.off_policy) if config.off_policy else chosen
 
 
-def _updater(config: TrainConfig, chosen: Objective, policy: HFModel) -> tuple[Updater, Teacher | None]:
+def _updater(
+    config: TrainConfig, chosen: Objective, policy: HFModel, other: PreTrainedModel | None
+) -> tuple[Updater, Teacher | None]:
     module = policy.module
     if config.adapter:
         add_adapter(module, config.adapter, derive_seed(config.seed, "adapter"))
@@ -172,7 +180,7 @@ def _updater(config: TrainConfig, chosen: Objective, policy: HFModel) -> tuple[U
     reference = frozen(module) if needs_reference else None
     has_teacher = bool(TAUGHT & set(chosen.needs))
     allowed = masks(module, config.update_mask, config.seed) if config.update_mask else None
-    teacher = Teacher(config.teacher, module, _other_teacher(config, policy)) if has_teacher else None
+    teacher = Teacher(config.teacher, module, other or reference) if has_teacher else None
     updater = Updater(
         module,
         chosen,
@@ -190,12 +198,17 @@ def _other_teacher(config: TrainConfig, policy: HFModel) -> PreTrainedModel | No
     """The model that a teacher is made from; None where that is the policy."""
     if config.teacher.model is None:
         return None
-    other, tokenizer = read_model(config.teacher.model)
-    sizes = other.config.vocab_size, policy.module.config.vocab_size
-    if sizes[0] != sizes[1] or tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+    name, (other, tokenizer) = config.teacher.model.name, read_model(config.teacher.model)
+    known, wanted = tokenizer.get_vocab(), policy.tokenizer.get_vocab()
+    if known != wanted:
         raise ConfigError(
-            f"{config.teacher.model.name} ({sizes[0]} tokens) and the policy ({sizes[1]}) have different "
-            "vocabularies; a teacher needs the policy's tokenizer"
+            f"{name} ({len(known)} tokens) and the policy ({len(wanted)}) have different vocabularies; a "
+            "teacher needs the policy's tokenizer"
+        )
+    if (rows := other.get_output_embeddings().weight.shape[0]) <= max(known.values()):
+        raise ConfigError(
+            f"{name} has weights for {rows} tokens and a tokenizer of {len(known)}; a "
+            "teacher needs all of the policy's tokens"
         )
     teaching: PreTrainedModel = other.eval().requires_grad_(False)
     return teaching
@@ -206,7 +219,7 @@ def _prompts(config: TrainConfig, teacher: Teacher | None, policy: HFModel) -> P
     if config.conditioning:
         return Conditioning(policy, shown, config.conditioning)
     if teacher and teacher.is_self:
-        return Feedback(policy, shown, config.teacher.success, by_family)
+        return Feedback(policy, shown, config.teacher.success, by_family, config.teacher.prompt_tokens)
     return None
 
 
@@ -217,7 +230,7 @@ def _rework(
         return conditioned
     if isinstance(config.objective, LightReasonerConfig):
         assert teacher is not None
-        assert isinstance(teacher.distribution, Contrast)
+        assert isinstance(teacher.distribution, ContrastiveLabels)
         passes = config.optimizer.tokens_per_pass, config.optimizer.logits_at_once
         scorer = Scorer(policy.module, config.rollout.temperature, *passes)
         return CriticalSteps(teacher.distribution, scorer, config.objective.least_divergence)
@@ -228,11 +241,11 @@ def _curriculum(config: TrainConfig, policy: HFModel) -> Curriculum:
     def length(task: Task) -> int:
         return len(policy.encode(conversation(task, config.rollout.show_context)))
 
-    tasks = _tasks(config, config.tasks, "train")
+    tasks = tasks_of(config, config.tasks, "train")
     return Curriculum(config.stages, tasks, length, config.rollout.tasks_per_step, config.seed)
 
 
-def _tasks(config: TrainConfig, wanted: int, split: Split) -> list[Task]:
+def tasks_of(config: TrainConfig, wanted: int, split: Split) -> list[Task]:
     """So many tasks at most, of all families together in equal shares."""
     most = wanted if config.limit is None else min(config.limit, wanted)
     share = math.ceil(most / len(config.families))
@@ -240,10 +253,15 @@ def _tasks(config: TrainConfig, wanted: int, split: Split) -> list[Task]:
 
 
 def _finished(store: RunStore) -> RunFinished:
-    """`failures` where a group of rollouts or an evaluation task got no ranking."""
+    """`failures` where a group or an evaluation task got no ranking, or where every step was skipped."""
+    told = []
+    skipped = Counter(event.reason for event in store.events(StepSkipped))
+    trained = sum(update.phase == "train" for update in store.events(UpdateDone))
+    for reason, _ in skipped.most_common(1):
+        in_vain = "" if trained else "; the policy is what it was"
+        told.append(f"{skipped.total()} of {skipped.total() + trained} steps were skipped: {reason}{in_vain}")
     left_out = sum(update.metrics.get("left_out", 0) for update in store.events(UpdateDone))
     if left_out:
-        return RunFinished(
-            status="failures", reason=f"{left_out:.0f} groups got no ranking and were left out"
-        )
-    return RunFinished(status="done")
+        told.append(f"{left_out:.0f} groups got no ranking and were left out")
+    failed = left_out or (skipped and not trained)
+    return RunFinished(status="failures" if failed else "done", reason="; ".join(told))

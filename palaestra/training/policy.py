@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from palaestra.core.events import Sink, UpdateDone
 from palaestra.datasets.families import Example, family
 from palaestra.models.config import ModelConfig
+from palaestra.models.device_thread import on_device
 from palaestra.models.hf import HFModel
 from palaestra.models.tiny import TinyModel
 from palaestra.training.config import TrainConfig
@@ -41,16 +41,13 @@ def load_policy(config: ModelConfig) -> HFModel:
 
 
 async def _make(config: TrainConfig, folder: Path, emit: Sink) -> None:
-    share = math.ceil(config.warm_start.examples / len(config.families))
-    examples = [
-        example for name in config.families for example in family(name).examples(share, seed=config.seed)
-    ]
-    policy = _untrained(config, examples)
+    examples = examples_of(config)
+    policy = untrained(config, examples)
     if config.warm_start.steps:
         updates = warm_start(policy, examples, config.warm_start, config.rollout.show_context, config.seed)
-        for step, metrics in enumerate(updates, start=1):
+        for step in range(1, config.warm_start.steps + 1):
+            metrics = await on_device(policy.module.device, next, updates)
             emit(UpdateDone(step=step, phase="warm-start", metrics=metrics))
-            await asyncio.sleep(0)  # lets an interrupt in between two steps
     await policy.close()
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -58,7 +55,14 @@ async def _make(config: TrainConfig, folder: Path, emit: Sink) -> None:
     partial.rename(folder)
 
 
-def _untrained(config: TrainConfig, examples: list[Example]) -> HFModel:
+def examples_of(config: TrainConfig) -> list[Example]:
+    """Answers to imitate, of all families in equal shares."""
+    share = math.ceil(config.warm_start.examples / len(config.families))
+    return [example for name in config.families for example in family(name).examples(share, seed=config.seed)]
+
+
+def untrained(config: TrainConfig, examples: list[Example]) -> HFModel:
+    """The policy that `policy.name` stands for; a tiny one has its tokenizer from the examples."""
     if not config.policy.name.startswith("tiny/"):
         return HFModel.from_config(config.policy.model_copy(update={"dtype": "float32"}))
     corpus = [text for task, answer in examples for text in (task.prompt, answer)]

@@ -12,6 +12,7 @@ from palaestra.core.chat import TokenTrace
 from palaestra.core.errors import ConfigError
 from palaestra.core.record import Record
 from palaestra.core.task import Task
+from palaestra.models.device_thread import on_device
 from palaestra.models.hf import HFModel
 from palaestra.training.objectives.rlpr import debiased, probability_reward, with_format
 from palaestra.training.optimizer import OptimizerConfig
@@ -51,7 +52,7 @@ class ReferenceRewards:
         for group, members in groups.items():
             reasonings = [member.answer.rpartition(self._marker)[0] for member in members]
             samples = [self._sample(tasks[group], reasoning) for reasoning in ("", *reasonings)]
-            log_prob_NT, _ = self._scorer.statistics(samples)
+            log_prob_NT, _ = await on_device(self._policy.module.device, self._scorer.statistics, samples)
             reward_N = self.reward(log_prob_NT, self._scorer.generated(samples)).cpu()
             well_formed_G = torch.tensor([member.answer.count(self._marker) == 1 for member in members])
             found[group] = with_format(debiased(reward_N[1:], reward_N[0]), well_formed_G).tolist()

@@ -55,6 +55,25 @@ class NoRewards:
         return {group: [0.0] * len(contestants) for group, contestants in groups.items()}
 
 
+class FinishedRewards:
+    """Another source's rewards for answers that came to their end, and one of its own for all others: what
+    was cut off must not pass for an answer (AlpacaFarm, arXiv 2305.14387)."""
+
+    def __init__(self, source: RewardSource, unfinished: float) -> None:
+        self._source = source
+        self._unfinished = unfinished
+
+    async def rewards(self, groups: Groups, tasks: Mapping[str, Task]) -> Rewards:
+        found = await self._source.rewards(groups, tasks)
+        return {
+            group: [
+                self._unfinished if trajectory.status == "limit" else value
+                for trajectory, value in zip(groups[group], values, strict=True)
+            ]
+            for group, values in found.items()
+        }
+
+
 class TournamentRewards:
     """A tournament within each group, and rewards by the ranking."""
 

@@ -26,8 +26,9 @@ class Sample(NamedTuple):
     sampled: bool = True
     """False for an answer that the policy did not draw, and for a greedy one: its trace tells no
     log-probabilities under the temperature of the rollouts."""
-    teacher_prompt: tuple[int, ...] | None = None
-    """What a teacher is shown in place of the prompt, such as feedback; None shows it the same."""
+    told_prompt: tuple[int, ...] | None = None
+    """What is told in the place of the prompt: to a self-teacher feedback on the answer, to a policy that
+    imitates the answer how good it is. None where there is nothing to tell."""
 
     @property
     def generated(self) -> int:
@@ -44,12 +45,12 @@ class Sample(NamedTuple):
         pairs = zip(self.trace.log_probs, self.trace.mask, strict=True)
         return [value for value, generated in pairs if generated]
 
-    def as_taught(self) -> Sample:
-        """The same generation after the teacher's prompt."""
-        if self.teacher_prompt is None or not self.generated:
+    def as_told(self) -> Sample:
+        """The same generation after what is told in the place of the prompt."""
+        if self.told_prompt is None or not self.generated:
             return self
         start = self.trace.mask.index(True)
-        prompt = self.teacher_prompt
+        prompt = self.told_prompt
         trace = TokenTrace(
             ids=prompt + self.trace.ids[start:],
             log_probs=(0.0,) * len(prompt) + self.trace.log_probs[start:],

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from palaestra.core.errors import TrainingError
 from palaestra.models.log_probs import token_statistics
 from palaestra.training.critic import Critic
-from palaestra.training.distributions import Contrast, Mixture
+from palaestra.training.distributions import ContrastiveLabels, Mixture
 from palaestra.training.objectives.base import TokenBatch
 from palaestra.training.objectives.off_policy import effective_sample_size, sequence_weights, token_weights
 from palaestra.training.samples import Sample, Tokens, collate, lengths_to_pack, packed
@@ -56,7 +56,7 @@ class Scorer:
 
         return self._over_passes(samples, score)[0]
 
-    def expertise(self, samples: Sequence[Sample], contrast: Contrast) -> Tensor:
+    def expertise(self, samples: Sequence[Sample], contrast: ContrastiveLabels) -> Tensor:
         """KL(expert ‖ amateur) before each generated token. Shape (N, T)."""
 
         def score(tokens: Tokens) -> tuple[Tensor]:

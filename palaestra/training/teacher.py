@@ -13,7 +13,7 @@ from palaestra.core.errors import ConfigError
 from palaestra.core.record import Record
 from palaestra.models.config import ModelConfig
 from palaestra.training.adapters import frozen
-from palaestra.training.distributions import Contrast, Mixture
+from palaestra.training.distributions import ContrastiveLabels, Mixture
 from palaestra.training.objectives.self_teacher import move_average
 
 TeacherKind = Literal["model", "frozen", "average", "trust-region", "current", "contrast"]
@@ -41,6 +41,8 @@ class TeacherConfig(Record):
     labels."""
     success: float = 0.5
     """The reward from which on an answer is shown to a self-teacher, for its siblings."""
+    prompt_tokens: int = Field(default=10_240, ge=1)
+    """Tokens of what a self-teacher is shown at most. An answer for which it takes more teaches nothing."""
 
     @model_validator(mode="after")
     def _is_heeded(self) -> TeacherConfig:
@@ -51,9 +53,13 @@ class TeacherConfig(Record):
 
     @model_validator(mode="after")
     def _names_its_model(self) -> TeacherConfig:
-        if (self.kind in OTHERS) != (self.model is not None):
+        if self.kind in OTHERS and self.model is None:
+            raise ValueError(f"teacher.kind={self.kind} needs teacher.model: hf/<folder or hub id>")
+        if self.kind not in OTHERS and self.model is not None:
+            default = "" if "kind" in self.model_fields_set else " (the default)"
             raise ValueError(
-                "teacher.model is what teacher.kind=model and teacher.kind=contrast need, and no other kind"
+                f"teacher.kind={self.kind}{default} takes no teacher.model; teacher.kind=model and "
+                "teacher.kind=contrast do"
             )
         if self.model is not None and not self.model.name.startswith("hf/"):
             raise ValueError(f"teacher.model is {self.model.name}; give hf/<folder or hub id>")
@@ -91,7 +97,7 @@ class Teacher:
                 before = start or frozen(policy)
                 self.distribution = Mixture(((before, 1 - config.share), (policy, config.share)))
             case "contrast", PreTrainedModel():
-                self.distribution = Contrast.of(frozen(policy), start, config.plausible)
+                self.distribution = ContrastiveLabels.of(frozen(policy), start, config.plausible)
             case _:
                 self.distribution = Mixture(((start or frozen(policy), 1.0),))
 

@@ -16,14 +16,18 @@ FOLDER = "tensorboard"
 
 @contextmanager
 def mirrored(folder: Path, emit: Sink) -> Iterator[Sink]:
-    """A sink that passes everything on and writes the metrics of updates under `folder` as well."""
+    """A sink that passes everything on and writes the metrics of updates under `folder` as well.
+
+    They are on disk before the event is: a resumed run does not tell again what is in its store.
+    """
     writer = SummaryWriter(str(folder / FOLDER))
 
     def write(event: Event) -> None:
-        emit(event)
         if isinstance(event, UpdateDone):
             for name, value in event.metrics.items():
                 writer.add_scalar(f"{event.phase}/{name}", value, event.step)
+            writer.flush()
+        emit(event)
 
     try:
         yield write

@@ -23,7 +23,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from palaestra.core.errors import NothingToLearn, TrainingError
 from palaestra.models.log_probs import hidden_before, statistics_after
 from palaestra.training.critic import Critic
-from palaestra.training.distributions import Mixture, candidates, exact_kl, exact_kl_from
+from palaestra.training.distributions import Mixture, candidates, compared, kl_from, kl_to
 from palaestra.training.objectives.aggregation import Totals, aggregate
 from palaestra.training.objectives.base import TAUGHT, Objective, TokenBatch
 from palaestra.training.optimizer import Optimizer, OptimizerConfig
@@ -181,10 +181,10 @@ class Updater:
             batch = replace(batch, value_NT=self._scorer.values(samples, self._critic))
         if self._teacher is None:
             return batch
-        told_N = [not self._teacher.is_self or sample.teacher_prompt is not None for sample in samples]
+        told_N = [not self._teacher.is_self or sample.told_prompt is not None for sample in samples]
         told_N1 = torch.tensor(told_N, device=self.module.device)[:, None]
         if "teacher_log_prob_NT" in self._needs:
-            taught = [sample.as_taught() for sample in samples]
+            taught = [sample.as_told() for sample in samples]
             teacher_NT = self._scorer.chosen(taught, self._teacher.distribution)
             batch = replace(batch, teacher_log_prob_NT=teacher_NT.where(told_N1, batch.log_prob_NT))
         if "teacher_candidate_log_prob_NTK" in self._needs:
@@ -277,21 +277,22 @@ class Updater:
         mask_NT = self._scorer.generated(samples)
         if "reference_kl_NT" in self._needs and self._reference:
             hidden = self._reference.hidden(tokens, select_NT)
-            kl_M = exact_kl(self.module, before_MH, self._reference, hidden, *how)
+            (kl_M,) = compared(kl_to, self.module, before_MH, self._reference, hidden, *how)
             zeros_NT = torch.zeros_like(part.entropy_NT)
             part = replace(part, reference_kl_NT=zeros_NT.masked_scatter(mask_NT, kl_M))
         if "teacher_kl_NT" in self._needs and self._teacher:
             teacher = self._teacher.distribution
-            kl_M = exact_kl_from(self.module, before_MH, teacher, teacher.hidden(tokens, select_NT), *how)
+            hidden = teacher.hidden(tokens, select_NT)
+            (kl_M,) = compared(kl_from, self.module, before_MH, teacher, hidden, *how)
             zeros_NT = torch.zeros_like(part.entropy_NT)
             part = replace(part, teacher_kl_NT=zeros_NT.masked_scatter(mask_NT, kl_M))
         if "teacher_candidate_log_prob_NTK" in self._needs and self._teacher:
-            taught = collate([sample.as_taught() for sample in samples], self.module.device)
+            taught = collate([sample.as_told() for sample in samples], self.module.device)
             teacher = self._teacher.distribution
             hidden = teacher.hidden(taught, taught.generated_NT)
-            count = self._objective.candidate_count
-            found = candidates(self.module, before_MH, teacher, hidden, count, *how)
-            zeros_NTK = torch.zeros(*mask_NT.shape, found.log_prob_MK.shape[-1], device=mask_NT.device)
+            likeliest = partial(candidates, count=self._objective.candidate_count)
+            found = compared(likeliest, self.module, before_MH, teacher, hidden, *how)
+            zeros_NTK = torch.zeros(*mask_NT.shape, found[0].shape[-1], device=mask_NT.device)
             own_NTK, teacher_NTK = (
                 zeros_NTK.masked_scatter(mask_NT[..., None], value_MK) for value_MK in found
             )

@@ -43,10 +43,10 @@ def mirrored(folder: Path, emit: Sink) -> Iterator[Sink]:
         run.define_metric(f"{phase}/*", step_metric=f"{phase}/step")
 
     def write(event: Event) -> None:
-        emit(event)
         if isinstance(event, UpdateDone):
             metrics = {f"{event.phase}/{name}": value for name, value in event.metrics.items()}
             run.log(metrics | {f"{event.phase}/step": event.step})
+        emit(event)
 
     failed = 1
     try:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from palaestra.models.config import ModelConfig
 from palaestra.models.scripted import Program, ScriptedModel
 from palaestra.models.server import ModelServer
 from palaestra.store.run_store import RunStore
+from palaestra.store.runs import reopen_failed, summarize
 
 Serve = Callable[[Starlette], str]
 
@@ -69,6 +71,37 @@ def test_every_task_is_run_as_often_as_wanted(tmp_path: Path, serve: Serve) -> N
     assert finished.status == "done"
     assert answers(store) == {"t0#0": "a", "t0#1": "a", "t1#0": "b", "t1#1": "b"}
     assert [event.task.id for event in store.events(TaskLoaded)] == ["t0", "t1"]
+
+
+def test_what_failed_is_taken_up_again_and_nothing_else(tmp_path: Path, serve: Serve) -> None:
+    """The second answer to each task is refused the first time, but to the task that needs one alone."""
+    asked: Counter[str] = Counter()
+
+    def fails_once(messages: Sequence[Message], sampling: Sampling) -> str:
+        question, turn = messages[1].content.split("\n\n")[1], len(messages) // 2
+        asked[f"{question} {turn}"] += 1
+        if turn == 1 and question != "easy":
+            return "Thought: hard.\nAction: nothing[]"
+        if asked[f"{question} {turn}"] == 1 and question != "easy":
+            raise ContextTooLong("not now")
+        return f"Thought: done.\nAction: finish[{question}]"
+
+    server = ModelServer(ScriptedModel("test", fails_once))
+    model = ModelConfig(name="openai/test", api_base=f"{serve(server.app())}/v1", retries=0)
+    config = RunConfig(agent=ReactConfig(), model=model, tasks=tasks(tmp_path, "easy", "b", "c"))
+    store, finished = start(config, tmp_path)
+    assert finished.status == "failures"
+    store.write(finished)
+    assert asyncio.run(run(config, store, store.write)).status == "failures"
+    assert asked == {"easy 1": 1, "b 1": 1, "b 2": 1, "c 1": 1, "c 2": 1}
+    assert reopen_failed(store) == 2
+    assert summarize(store).state == "unfinished"
+    assert answers(store) == {"t0#0": "easy"}
+    assert asyncio.run(run(config, store, store.write)).status == "done"
+    assert asked == {"easy 1": 1, "b 1": 1, "b 2": 2, "c 1": 1, "c 2": 2}
+    assert answers(store) == {"t0#0": "easy", "t1#0": "b", "t2#0": "c"}
+    assert reopen_failed(store) == 0
+    store.close()
 
 
 def test_a_failed_trajectory_is_recorded_and_the_others_go_on(tmp_path: Path, serve: Serve) -> None:

@@ -44,7 +44,7 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
         ),
         (
             ["a.jsonl", "b.jsonl", "--set", "tournament.retries=-1"],
-            "tournament.retries: Input should be greater",
+            "the command line: tournament.retries is -1, but should be greater than or equal to 0",
         ),
         (
             ["a.jsonl", "missing.jsonl"],
@@ -81,6 +81,20 @@ def test_a_run_that_cannot_begin_leaves_no_folder(
     done = palaestra("run", *words, "--display", "none")
     assert done.returncode == 2, done.stderr
     assert message in error_line(done)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_finds_what_would_end_the_run_at_once(
+    palaestra: Run, files: list[str], tmp_path: Path
+) -> None:
+    for words, message in (
+        (("train", "--policy", "tiny/trip", "--limit", 5, "--dry-run"), "no prompt of trip fits: "),
+        (("judge", *files, "--judge", "scripted/ecko", "--dry-run"), "there is no scripted model 'ecko'"),
+        (("run", "--model", "scripted/echo", "--tasks", "gone.jsonl", "--dry-run"), "gone.jsonl: No such"),
+    ):
+        done = palaestra(*words)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert message in error_line(done)
     assert not (tmp_path / "runs").exists()
 
 

@@ -16,7 +16,7 @@ import yaml
 from palaestra.core.events import RunFinished, RunStarted, TrajectoryFinished
 from palaestra.core.usage import Usage
 from palaestra.store.run_store import RunStore
-from palaestra.store.runs import summarize
+from palaestra.store.runs import find_runs, summarize
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -66,7 +66,7 @@ def test_a_dry_run_prints_the_settings_and_makes_nothing(counting: Run, tmp_path
 @pytest.mark.parametrize(
     ("ending", "code", "status", "line"),
     [
-        ("failures", 3, "failures", "run: "),
+        ("failures", 3, "failures", "finished with failures: as configured"),
         ("limit", 0, "limit", "stopped at a limit: as configured"),
         ("model", 1, "error", "error: no connection; check it"),
         ("config", 2, "error", "error: no connection; check it"),
@@ -85,6 +85,26 @@ def test_every_end_has_its_exit_code_and_its_line(
     assert numbers(store) == ["0", "1"]
     assert (f"resume with: palaestra resume {store.folder}" in done.stderr) == (status != "failures")
     assert ("counted to 2" in done.stdout) == (status != "error")
+
+
+def test_a_failure_before_anything_was_done_leaves_no_run(counting: Run, tmp_path: Path) -> None:
+    for before in (0, 1):
+        done = counting("launch", "upto=0", "ending=config", "--display", "none")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "error: no connection; check it\n"
+        assert len(find_runs(tmp_path / "runs")) == before
+        assert (tmp_path / "runs" / "latest").is_dir() == bool(before)
+        counting("launch", "upto=1")
+
+
+def test_a_run_that_was_kept_outlives_a_later_failure(counting: Run, tmp_path: Path) -> None:
+    counting("launch", "upto=0", "ending=limit")
+    (folder,) = find_runs(tmp_path / "runs")
+    settings = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(settings.replace("ending: limit", "ending: config"))
+    resumed = counting("resume", folder)
+    assert resumed.returncode == 2
+    assert f"resume with: palaestra resume {folder}" in resumed.stderr
 
 
 def test_a_bug_is_not_hidden(counting: Run, tmp_path: Path) -> None:

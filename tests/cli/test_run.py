@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from palaestra.core.events import RunFinished, TrajectoryFinished
+from palaestra.core.events import RunFinished, RunStarted, TrajectoryFinished
 from palaestra.core.usage import total
 from palaestra.store.run_store import RunStore
 
@@ -134,6 +134,31 @@ def test_ctrl_c_ends_the_run_cleanly_and_says_how_to_go_on(
     assert run.returncode == 130
     assert "palaestra resume " in errors
     assert "Traceback" not in errors
+
+
+def test_failed_trajectories_are_taken_up_again_when_that_is_asked_for(
+    palaestra: Run, tmp_path: Path
+) -> None:
+    rows = [{"id": "short", "prompt": ASK}, {"id": "long", "prompt": ASK + "x" * 40_000}]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    model = ("--model", "scripted/code-census", "model.context_window=6000")
+    done = palaestra("run", *model, "--tasks", "tasks.jsonl")
+    folder = (tmp_path / "runs" / "latest").resolve()
+    assert done.returncode == 3
+    assert f"retry with: palaestra resume {folder} --retry-errors\n" in done.stderr
+    as_it_is = palaestra("resume")
+    assert as_it_is.returncode == 0
+    assert (
+        f"is finished (failures); palaestra show {folder} or resume it with --retry-errors" in as_it_is.stderr
+    )
+    again = palaestra("resume", "--retry-errors")
+    assert again.returncode == 3
+    assert "1 failed trajectories are taken up again" in again.stderr
+    store = RunStore.open(folder)
+    drawn = [event.trajectory for event in store.events(TrajectoryFinished)]
+    assert [(each.id, each.status) for each in drawn] == [("short#0", "finished"), ("long#0", "error")]
+    assert len(list(store.events(RunStarted))) == 2
+    store.close()
 
 
 @pytest.mark.parametrize(

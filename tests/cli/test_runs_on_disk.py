@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from palaestra.core.config import VerbConfig
-from palaestra.core.events import CallMade, RankingMade, RunFinished, RunStarted, TrajectoryFinished
+from palaestra.core.events import (
+    CallMade,
+    RankingMade,
+    RunFinished,
+    RunStarted,
+    StepSkipped,
+    TrajectoryFinished,
+    UpdateDone,
+)
 from palaestra.core.ranking import Ranking, Standing
 from palaestra.core.trajectory import Action, Step, Trajectory
 from palaestra.core.usage import Usage
@@ -85,6 +93,39 @@ def test_show_gives_the_overview_of_the_latest_run(palaestra: Run, store: RunSto
     assert "palaestra export" in shown
 
 
+def test_show_sums_a_training_run_up(palaestra: Run, tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path / "runs", "train", VerbConfig())
+    for step in range(1, 4):
+        store.write(UpdateDone(step=step, phase="warm-start", metrics={"loss": 9.0}))
+    for step, won in enumerate((0.5, 0.75, 0.625), start=1):
+        metrics = {"loss": 0.5 / step, "entropy": 2.0, "ratio": 1.0, "kl_to_reference": 0.001 * step}
+        store.write(UpdateDone(step=step, phase="train", metrics=metrics))
+        evaluated = {"win_rate": won, "win_rate_low": 0.4, "win_rate_high": 0.8, "judged": 20}
+        evaluated |= {"start_utility": 0.25, "utility": won / 2}
+        store.write(UpdateDone(step=step, phase="evaluation", metrics=evaluated))
+    store.write(StepSkipped(step=4, reason="all advantages of 6 samples are 0"))
+    store.close()
+    shown = palaestra("show", store.folder).stdout
+    assert "holds   3 warm-start steps, 3 updates, 1 skipped steps, 3 evaluations\n" in shown
+    *_, told, first, second = shown.split("\n\n")
+    assert told.startswith("step 3: win rate 62.5% against the start policy")
+    assert [line.split() for line in first.splitlines()] == [
+        ["evaluation", "step", "win", "rate", "utility"],
+        ["first", "1", "50.0%", "0.250"],
+        ["best", "2", "75.0%", "0.375"],
+        ["last", "3", "62.5%", "0.312"],
+    ]
+    assert [line.split() for line in second.splitlines()] == [
+        ["metric", "step", "1", "step", "3"],
+        ["loss", "0.5", "0.167"],
+        ["entropy", "2", "2"],
+        ["kl_to_reference", "0.001", "0.003"],
+    ]
+    header, line = (line.split() for line in palaestra("list").stdout.splitlines())
+    assert header[3:] == ["warm-start", "steps", "updates", "skipped", "steps", "evaluations", "consumed"]
+    assert line[3:] == ["3", "3", "1", "3"]
+
+
 def test_show_prints_one_trajectory_without_obeying_it(palaestra: Run, store: RunStore) -> None:
     shown = palaestra("show", "--trajectory", "τ3").stdout
     for part in (
@@ -124,6 +165,14 @@ def test_resume_refuses_a_run_whose_verb_is_unknown(palaestra: Run, store: RunSt
     done = palaestra("resume", store.folder)
     assert done.returncode == 1
     assert "made by 'os:system', which cannot be resumed" in done.stderr
+
+
+def test_only_runs_of_agents_have_trajectories_to_retry(palaestra: Run, store: RunStore) -> None:
+    file = store.folder / "environment.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"verb": "judge"}))
+    done = palaestra("resume", store.folder, "--retry-errors")
+    assert done.returncode == 2
+    assert "--retry-errors is for runs of agents" in done.stderr
 
 
 def test_doctor_names_keys_and_never_shows_them(palaestra: Run, monkeypatch: pytest.MonkeyPatch) -> None:

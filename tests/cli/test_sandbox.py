@@ -26,4 +26,4 @@ def test_a_verb_that_needs_an_engine_says_so_in_one_line(palaestra: Run, words: 
 def test_the_doctor_goes_on_without_an_engine(palaestra: Run) -> None:
     done = palaestra("doctor")
     assert done.returncode == 0
-    assert "none: no Docker engine answers" in done.stdout
+    assert "none: no Docker engine answers (No such file or directory): start one, or" in done.stdout

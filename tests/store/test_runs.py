@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from palaestra.core.config import VerbConfig
 from palaestra.core.events import (
@@ -11,8 +12,10 @@ from palaestra.core.events import (
     JudgementGiven,
     RunFinished,
     RunStarted,
+    StepSkipped,
     TaskLoaded,
     TrajectoryFinished,
+    UpdateDone,
 )
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
@@ -20,7 +23,16 @@ from palaestra.core.usage import Role, Usage
 from palaestra.core.verdict import NoVerdict, Verdict
 from palaestra.store.lock import hold
 from palaestra.store.run_store import RunStore
-from palaestra.store.runs import find_runs, find_trajectory, run_meter, spent, summarize
+from palaestra.store.runs import (
+    came_to_nothing,
+    counted_as,
+    find_runs,
+    find_trajectory,
+    remove,
+    run_meter,
+    spent,
+    summarize,
+)
 
 CALL = Usage(calls=1, tokens_in=100, tokens_out=10, tokens_cached=40, cost=0.25, seconds=1.5)
 
@@ -89,6 +101,37 @@ def test_the_state_follows_the_last_start_and_end(tmp_path: Path) -> None:
         summary = summarize(store)
     assert (summary.state, summary.usage) == ("running", {"policy": CALL + CALL})
     assert summary.counts == {"run-started": 2, "run-finished": 1, "task-loaded": 1, "call-made": 1}
+
+
+def test_updates_are_counted_by_their_phase(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "train", VerbConfig())
+    for phase in get_args(UpdateDone.model_fields["phase"].annotation):
+        for step in range(1 + len(phase)):
+            event = UpdateDone(step=step, phase=phase, metrics={})
+            assert counted_as(event) == phase
+            store.write(event)
+    store.write(StepSkipped(step=1, reason="nothing to learn"))
+    assert summarize(store).counts == {"warm-start": 11, "train": 6, "evaluation": 11, "step-skipped": 1}
+
+
+def test_a_run_that_is_removed_leaves_the_others(tmp_path: Path) -> None:
+    first, second, third = (RunStore.create(tmp_path, "run", VerbConfig()) for _ in range(3))
+    remove(second)
+    assert (tmp_path / "latest").resolve() == third.folder
+    remove(third)
+    assert find_runs(tmp_path) == [first.folder]
+    assert (tmp_path / "latest").resolve() == first.folder
+    remove(first)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_came_to_nothing_unless_something_was_done_or_paid_for(tmp_path: Path) -> None:
+    store = RunStore.create(tmp_path, "run", VerbConfig())
+    store.write(RunStarted(verb="run"))
+    store.write(RunFinished(status="error", reason="no key"))
+    assert came_to_nothing(store)
+    store.cache.put("call", "an answer that was paid for")
+    assert not came_to_nothing(store)
 
 
 def test_runs_are_found_once_and_oldest_first(tmp_path: Path) -> None:

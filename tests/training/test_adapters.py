@@ -82,6 +82,16 @@ def test_pissa_leaves_the_rest_of_the_singular_values(policy: TinyModel) -> None
     assert rest.square().sum().item() == pytest.approx(values[4:].square().sum().item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("alpha", [1, 2, 8])
+def test_the_principal_part_does_not_depend_on_its_scale(policy: TinyModel, alpha: int) -> None:
+    layer = policy.module.model.layers[0].mlp.up_proj
+    u_OR, s_R, v_RI = torch.linalg.svd(layer.weight.detach())
+    module = copy.deepcopy(policy.module)
+    add_adapter(module, AdapterConfig(kind="pissa", rank=4, alpha=alpha), seed=1)
+    product = module.model.layers[0].mlp.up_proj.get_delta_weight("default")
+    torch.testing.assert_close(product, (u_OR[:, :4] * s_R[:4]) @ v_RI[:4], atol=1e-5, rtol=1e-3)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_checkpoint_is_a_whole_model_and_goes_on_with_the_same_bits(
     policy: TinyModel, rollouts: list[Sample], tmp_path: Path, kind: Kind

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from palaestra.core.errors import NothingToLearn
 from palaestra.models.tiny import TinyModel
 from palaestra.training.critical_steps import CriticalSteps
-from palaestra.training.distributions import Contrast
+from palaestra.training.distributions import ContrastiveLabels
 from palaestra.training.objectives.light_reasoner import LightReasonerConfig
 from palaestra.training.optimizer import OptimizerConfig
 from palaestra.training.samples import Sample
@@ -36,7 +36,7 @@ def divergences(expert: PreTrainedModel, amateur: PreTrainedModel, sample: Sampl
     return found
 
 
-def critical(contrast: Contrast, module: PreTrainedModel, least: float) -> CriticalSteps:
+def critical(contrast: ContrastiveLabels, module: PreTrainedModel, least: float) -> CriticalSteps:
     return CriticalSteps(contrast, Scorer(module, 1.0, 100, 1 << 20), least)
 
 
@@ -49,7 +49,7 @@ def test_a_token_is_kept_where_the_two_differ_by_more(
     each = [divergences(policy.module, amateur, sample) for sample in rollouts]
     flat = sorted(value for values in each for value in values)
     least = flat[int(share * len(flat))] + 1e-6
-    kept = critical(Contrast.of(policy.module, amateur, PLAUSIBLE), policy.module, least)(rollouts)
+    kept = critical(ContrastiveLabels.of(policy.module, amateur, PLAUSIBLE), policy.module, least)(rollouts)
     expected = [[value > least for value in values] for values in each]
     left = [sample for sample, values in zip(rollouts, expected, strict=True) if any(values)]
     assert [sample.trace.ids for sample in kept] == [sample.trace.ids for sample in left]
@@ -77,7 +77,7 @@ def test_the_loss_is_the_divergence_from_the_labels_of_these_tokens(
         kept = torch.tensor(divergences(expert, amateur, sample)) > least
         losses += loss_T[kept].tolist()
     updater = updater_of(LightReasonerConfig(), OptimizerConfig(learning_rate=1e-3), "contrast")
-    kept_samples = critical(Contrast.of(expert, amateur, PLAUSIBLE), expert, least)(rollouts)
+    kept_samples = critical(ContrastiveLabels.of(expert, amateur, PLAUSIBLE), expert, least)(rollouts)
     assert 0 < len(losses) == sum(sample.generated for sample in kept_samples)
     assert updater.update(kept_samples)["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
@@ -85,7 +85,7 @@ def test_the_loss_is_the_divergence_from_the_labels_of_these_tokens(
 def test_an_amateur_that_knows_as_much_leaves_nothing_to_learn(
     policy: TinyModel, rollouts: list[Sample], updater_of: Callable[..., Updater]
 ) -> None:
-    twin = Contrast.of(policy.module, copy.deepcopy(policy.module), PLAUSIBLE)
+    twin = ContrastiveLabels.of(policy.module, copy.deepcopy(policy.module), PLAUSIBLE)
     kept = critical(twin, policy.module, 1e-4)(rollouts)
     assert kept == []
     assert critical(twin, policy.module, 1e-4)([]) == []

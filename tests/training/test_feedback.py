@@ -22,13 +22,13 @@ TASK = Task(
 )
 
 
-def told(policy: TinyModel, answers: list[str]) -> list[str | None]:
+def told(policy: TinyModel, answers: list[str], most_tokens: int = 10_240) -> list[str | None]:
     group = [
         Trajectory(id=str(n), task_id="t", agent="a", status="finished", answer=answer)
         for n, answer in enumerate(answers)
     ]
     rewards = [SMALL.utility(TASK, answer) for answer in answers]
-    prompts = Feedback(policy, False, 0.5, by_family).prompts(TASK, group, rewards)
+    prompts = Feedback(policy, False, 0.5, by_family, most_tokens).prompts(TASK, group, rewards)
     return [None if ids is None else str(policy.tokenizer.decode(list(ids))) for ids in prompts]
 
 
@@ -47,6 +47,16 @@ def test_the_solution_of_a_sibling_in_place_of_a_remark(policy: TinyModel) -> No
     assert "1+2*3" in failed
     assert "That is 6" not in failed
     assert solved is None, "a success has nothing to learn from a failure, and not its own solution to copy"
+
+
+def test_what_takes_too_many_tokens_is_not_shown(policy: TinyModel) -> None:
+    long, short = "1+2+3" + " of these" * 40, "1+2+3"
+    first, second = (told(policy, ["1+2*3", failed])[1] for failed in (long, short))
+    assert first == second, "a solution is shown in place of the attempt"
+    shown = first or ""
+    tokens = len(policy.tokenizer.encode(shown, add_special_tokens=False))
+    assert told(policy, ["1+2*3", short], tokens)[1] == shown
+    assert told(policy, ["1+2*3", short], tokens - 1)[1] is None
 
 
 def test_a_run_learns_from_remarks_alone(tmp_path: Path) -> None:

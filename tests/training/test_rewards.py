@@ -13,10 +13,18 @@ from palaestra.core.errors import ConfigError, TrainingError
 from palaestra.core.ranking import Ranking, Standing
 from palaestra.core.task import Task
 from palaestra.core.trajectory import Trajectory
+from palaestra.datasets.families import family
 from palaestra.models.tiny import TinyModel
 from palaestra.training.optimizer import OptimizerConfig
 from palaestra.training.reference_rewards import ReferenceRewardConfig, ReferenceRewards
-from palaestra.training.rewards import by_posterior, by_rank, by_shrunken_scores, ranks_by_posterior
+from palaestra.training.rewards import (
+    FinishedRewards,
+    UtilityRewards,
+    by_posterior,
+    by_rank,
+    by_shrunken_scores,
+    ranks_by_posterior,
+)
 
 NAMES = ["a", "b", "c"]
 
@@ -84,3 +92,12 @@ def test_a_known_answer_is_rewarded_by_its_probability_after_the_reasoning(polic
     assert found == pytest.approx([*expected, 0.0], abs=1e-6)
     with pytest.raises(ConfigError, match="t has no reference answer"):
         asyncio.run(source.rewards(groups, {"g": Task(id="t", prompt="plan a day")}))
+
+
+def test_an_answer_that_was_cut_off_has_a_reward_of_its_own() -> None:
+    task, right = next(iter(family("countdown").examples(1, seed=0)))
+    whole = answer(right)
+    cut = whole.model_copy(update={"id": "cut", "status": "limit"})
+    groups, tasks = {"g": [whole, cut]}, {"g": task}
+    assert asyncio.run(UtilityRewards().rewards(groups, tasks)) == {"g": [1.0, 1.0]}
+    assert asyncio.run(FinishedRewards(UtilityRewards(), -1.0).rewards(groups, tasks)) == {"g": [1.0, -1.0]}

@@ -41,13 +41,13 @@ def test_samples_of_one_prompt_share_a_pass_unless_padding_costs_more_than_the_p
 
 def test_a_teacher_sees_its_own_prompt_before_the_same_turns() -> None:
     """What a tool answered between two turns stays, and stays masked."""
-    sample = Sample(trace(2, (True, 2), (False, 1), (True, 1)), teacher_prompt=(90, 91, 92))
-    taught = sample.as_taught()
+    sample = Sample(trace(2, (True, 2), (False, 1), (True, 1)), told_prompt=(90, 91, 92))
+    taught = sample.as_told()
     assert taught.trace.ids == (90, 91, 92, 3, 4, 5, 6)
     assert taught.trace.mask == (False, False, False, True, True, False, True)
     assert taught.generated == sample.generated == 3
     assert taught.log_probs == sample.log_probs == [-1.0, -1.0, -1.0]
-    assert sample._replace(teacher_prompt=None).as_taught().trace == sample.trace
+    assert sample._replace(told_prompt=None).as_told().trace == sample.trace
 
 
 def test_padding_is_on_the_right_and_neither_seen_nor_trained() -> None:

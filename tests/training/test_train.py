@@ -134,22 +134,22 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
 
 
 def test_it_learns_and_writes_what_it_did(tmp_path: Path) -> None:
-    config = settings(steps=16, rollout=SETTINGS["rollout"] | {"tasks_per_step": 8, "group_size": 8})
+    config = settings(steps=24, rollout=SETTINGS["rollout"] | {"tasks_per_step": 8, "group_size": 8})
     store = RunStore.create(tmp_path, "train", config)
     assert asyncio.run(train(config, store, store.write)).status == "done"
     evaluation = store.last(UpdateDone)
     assert evaluation is not None
     assert evaluation.phase == "evaluation"
     updates = [update for update in store.events(UpdateDone) if update.phase == "train"]
-    assert [update.step for update in updates] == list(range(1, 17))
+    assert [update.step for update in updates] == list(range(1, 25))
     first, last = (sum(u.metrics["utility"] for u in part) / 4 for part in (updates[:4], updates[-4:]))
     assert last > first + 0.1
     assert all(update.metrics["sampler_gap_max"] < 1e-3 for update in updates)
     rankings = [event for event in store.events(RankingMade) if event.group.startswith("step-")]
-    assert len(rankings) == 16 * 8
+    assert len(rankings) == 24 * 8
     assert {standing.rank for standing in rankings[0].ranking.standings} == set(range(8))
     kept = {path.name for path in (store.folder / "checkpoints").glob("step-*")}
-    assert kept == {"step-000014", "step-000016", (store.folder / "checkpoints" / "best").readlink().name}
+    assert kept == {"step-000022", "step-000024", (store.folder / "checkpoints" / "best").readlink().name}
     store.close()
 
 

@@ -158,7 +158,7 @@ def named(config: Any) -> str:
 
 def with_feedback(policy: TinyModel, rollouts: Sequence[Sample]) -> list[Sample]:
     prompt = tuple(policy.tokenizer.encode("plan a day: 09:00 Grove Museum"))
-    return [each._replace(teacher_prompt=prompt if row % 3 else None) for row, each in enumerate(rollouts)]
+    return [each._replace(told_prompt=prompt if row % 3 else None) for row, each in enumerate(rollouts)]
 
 
 def kind_of(config: Any) -> TeacherKind | None:
@@ -333,9 +333,9 @@ def test_bad_input_is_told(rollouts: list[Sample], updater_of: Build) -> None:
     with pytest.raises(NothingToLearn):
         updater_of(SFTConfig()).update([Sample(silent, sampled=False)])
     with pytest.raises(NothingToLearn):
-        updater_of(SDPOConfig(), kind="average").update([Sample(silent, teacher_prompt=(1, 2))] * 2)
+        updater_of(SDPOConfig(), kind="average").update([Sample(silent, told_prompt=(1, 2))] * 2)
     with pytest.raises(NothingToLearn):
-        updater_of(SDPOGRPOConfig(), kind="average").update([Sample(silent, teacher_prompt=(1, 2))] * 2)
+        updater_of(SDPOGRPOConfig(), kind="average").update([Sample(silent, told_prompt=(1, 2))] * 2)
     with pytest.raises(TrainingError, match="learns from a teacher"):
         updater_of(SDPOConfig())
     with pytest.raises(TrainingError, match="relaxed generation"):

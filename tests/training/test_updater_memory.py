@@ -94,7 +94,7 @@ def test_no_tensor_is_near_all_logits_at_a_vocabulary_of_152k(config: Any) -> No
     trace = TokenTrace(
         ids=tuple(range(length)), log_probs=(0.0,) * length, mask=(False,) * 2 + (True,) * generated
     )
-    batch = [Sample(trace, reward=float(row), sampled=False, teacher_prompt=(1, 2, 3)) for row in range(rows)]
+    batch = [Sample(trace, reward=float(row), sampled=False, told_prompt=(1, 2, 3)) for row in range(rows)]
     settings = SETTINGS.model_copy(update={"logits_at_once": 8 * vocabulary})
     average = Teacher(TeacherConfig(), module)
     updater = Updater(module, build(config), settings, 1, reference=copy.deepcopy(module), teacher=average)

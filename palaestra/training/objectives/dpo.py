@@ -10,9 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from palaestra.core.record import Record
-from palaestra.training.objectives.aggregation import Aggregation
-from palaestra.training.objectives.base import Need, Objective, TokenBatch, TokenLoss
-from palaestra.training.objectives.preference import preference_loss
+from palaestra.training.objectives.base import Need, TokenBatch, TokenLoss
+from palaestra.training.objectives.preference import Preference, preference_loss
 
 
 class DPOConfig(Record):
@@ -22,22 +21,12 @@ class DPOConfig(Record):
 
 
 @dataclass(frozen=True)
-class DPO(Objective):
-    """Rows come in pairs, the preferred answer first."""
-
+class DPO(Preference):
     config: DPOConfig
 
     @property
     def needs(self) -> Collection[Need]:
         return {"reference_log_prob_NT"}
-
-    @property
-    def aggregation(self) -> Aggregation:
-        return "sequence-mean"
-
-    @property
-    def rows_together(self) -> int:
-        return 2
 
     def __call__(self, batch: TokenBatch) -> TokenLoss:
         """−log σ(r_w − r_l) with r = β·(log π(y) − log π_ref(y)); the mean over pairs."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from palaestra.core.record import Record
+from palaestra.models.contrast import contrast
 from palaestra.training.objectives.base import Need, Objective, TokenBatch, TokenLoss
 from palaestra.training.objectives.divergence import kl
 
@@ -43,14 +42,13 @@ class LightReasoner(Objective):
 
 def contrastive_label(expert_log_prob_V: Tensor, amateur_log_prob_V: Tensor, plausible: float) -> Tensor:
     """log v_C of v_C ∝ π_E / π_A on M = {a : π_E(a) ≥ α·max π_E}; -inf outside of M. Shape (…, V)."""
-    threshold = expert_log_prob_V.max(dim=-1, keepdim=True).values + math.log(plausible)
-    ratio_V = expert_log_prob_V - _possible(amateur_log_prob_V)
-    return ratio_V.masked_fill(expert_log_prob_V < threshold, -torch.inf).log_softmax(dim=-1)
+    return contrast(expert_log_prob_V, _possible(amateur_log_prob_V), plausible).log_softmax(dim=-1)
 
 
 def expertise(expert_log_prob_V: Tensor, amateur_log_prob_V: Tensor) -> Tensor:
-    """KL(π_E ‖ π_A), in nats: how much the expert knows better. Shape (…)."""
-    return kl(expert_log_prob_V, _possible(amateur_log_prob_V))
+    """KL(π_E ‖ π_A), in nats, over the tokens of both: how much the expert knows better. Shape (…)."""
+    known = min(expert_log_prob_V.shape[-1], amateur_log_prob_V.shape[-1])
+    return kl(expert_log_prob_V[..., :known], _possible(amateur_log_prob_V[..., :known]))
 
 
 def _possible(log_prob_V: Tensor) -> Tensor:

@@ -80,8 +80,3 @@ class PPO(Objective):
         near_NT = old_NT + (value_NT - old_NT).clamp(-self.config.value_clip, self.config.value_clip)
         return_NT = batch.given("return_NT")
         return (value_NT - return_NT).square().maximum((near_NT - return_NT).square()) / 2
-
-
-def penalised_unfinished(reward_N: Tensor, finished_N: Tensor, penalty: float = -1.0) -> Tensor:
-    """`penalty` instead of the reward where the answer was cut off before it ended."""
-    return reward_N.where(finished_N, penalty)

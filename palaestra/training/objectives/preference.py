@@ -1,4 +1,4 @@
-"""The Bradley–Terry likelihood of preferences, for policies and for reward models."""
+"""What objectives of preferences have in common: pairs, and the Bradley–Terry likelihood."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from palaestra.core.errors import TrainingError
-from palaestra.training.objectives.base import TokenBatch, TokenLoss
+from palaestra.training.objectives.aggregation import Aggregation
+from palaestra.training.objectives.base import Objective, TokenBatch, TokenLoss
+
+
+class Preference(Objective):
+    """Base of the objectives whose rows come in pairs, the preferred answer first."""
+
+    @property
+    def aggregation(self) -> Aggregation:
+        return "sequence-mean"
+
+    @property
+    def rows_together(self) -> int:
+        return 2
 
 
 def bradley_terry(preferred: Tensor, other: Tensor, margin: float = 0.0) -> Tensor:

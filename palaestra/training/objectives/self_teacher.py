@@ -42,11 +42,3 @@ def move_average(teacher: Iterable[Tensor], student: Iterable[Tensor], rate: flo
     """θ_teacher ← (1−η)·θ_teacher + η·θ in place, after each applied step; η is usually 0.01 to 0.05."""
     for average, latest in zip(teacher, student, strict=True):
         average.lerp_(latest.to(average), rate)
-
-
-def trust_region_teacher(reference_logits_V: Tensor, current_logits_V: Tensor, share: float) -> Tensor:
-    """log q of q ∝ q_ref^(1−a) · q_current^a, where both have seen the feedback; a is usually 0.01.
-
-    Interpolating logits and normalising once is the same as mixing the normalised distributions.
-    """
-    return torch.lerp(reference_logits_V, current_logits_V, share).log_softmax(dim=-1)

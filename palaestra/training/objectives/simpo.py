@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from palaestra.core.record import Record
-from palaestra.training.objectives.aggregation import Aggregation, sequence_mean
-from palaestra.training.objectives.base import Objective, TokenBatch, TokenLoss
-from palaestra.training.objectives.preference import preference_loss
+from palaestra.training.objectives.aggregation import sequence_mean
+from palaestra.training.objectives.base import TokenBatch, TokenLoss
+from palaestra.training.objectives.preference import Preference, preference_loss
 
 
 class SimPOConfig(Record):
@@ -22,18 +22,8 @@ class SimPOConfig(Record):
 
 
 @dataclass(frozen=True)
-class SimPO(Objective):
-    """Rows come in pairs, the preferred answer first."""
-
+class SimPO(Preference):
     config: SimPOConfig
-
-    @property
-    def aggregation(self) -> Aggregation:
-        return "sequence-mean"
-
-    @property
-    def rows_together(self) -> int:
-        return 2
 
     def __call__(self, batch: TokenBatch) -> TokenLoss:
         """−log σ(r_w − r_l − γ) with r = β·log π(y)/|y|; the mean over pairs."""

@@ -21,7 +21,6 @@ from palaestra.training.objectives.self_teacher import (
     demonstration,
     move_average,
     reprompt,
-    trust_region_teacher,
 )
 
 Make = Callable[..., TokenBatch]
@@ -147,13 +146,6 @@ def test_sdpo_and_grpo_share_the_advantage(whole_batch: TokenBatch) -> None:
     assert prepared.advantage_NT[0, 2].item() == pytest.approx(0.9 * 0.5 + 0.1 * gain.item())
 
 
-def test_trust_region_is_the_normalised_geometric_mixture() -> None:
-    reference, current = STUDENT.log_softmax(dim=0), TEACHER
-    mixed = reference.exp() ** 0.9 * current.exp() ** 0.1
-    found = trust_region_teacher(STUDENT + 5.0, TEACHER - 2.0, 0.1).exp()
-    torch.testing.assert_close(found, mixed / mixed.sum())
-
-
 def test_an_average_moves_by_its_rate() -> None:
     teacher, student = [torch.tensor([1.0, 2.0])], [torch.tensor([3.0, 0.0], requires_grad=True)]
     move_average(teacher, student, 0.25)
@@ -193,6 +185,14 @@ def test_contrast_of_expert_and_amateur() -> None:
 def test_an_amateur_as_good_as_the_expert_is_no_lesson() -> None:
     assert expertise(EXPERT, EXPERT).item() == pytest.approx(0, abs=1e-9)
     assert contrastive_label(EXPERT, EXPERT, 0.2).exp().tolist() == pytest.approx([0.5, 0.5, 0, 0])
+
+
+def test_padding_of_either_vocabulary_changes_no_label() -> None:
+    rare = torch.full((3,), 1e-12, dtype=torch.float64).log()
+    for expert, amateur in ((torch.cat([EXPERT, rare]), AMATEUR), (EXPERT, torch.cat([AMATEUR, rare]))):
+        assert expertise(expert, amateur).item() == pytest.approx(0.4012, abs=1e-4)
+        label = contrastive_label(expert, amateur, plausible=0.2)
+        assert label.exp().tolist() == pytest.approx([6 / 7, 1 / 7] + [0] * (len(expert) - 2))
 
 
 def test_what_the_amateur_thinks_impossible_does_not_explode() -> None:

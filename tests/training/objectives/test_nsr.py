@@ -63,6 +63,22 @@ def test_what_a_wrong_token_loses_goes_to_the_others_by_what_they_have() -> None
     torch.testing.assert_close(shares, PROB[others] / PROB[others].sum())
 
 
+def entropy(logits: Tensor) -> Tensor:
+    log_prob = logits.log_softmax(dim=0)
+    return -(log_prob.exp() * log_prob).sum()
+
+
+def test_what_is_likely_sharpens_the_policy_when_right_and_spreads_it_when_wrong() -> None:
+    """Along the step the entropy changes by its gradient −π_v (log π_v − Σ π log π)."""
+    log_prob = LOGITS.log_softmax(dim=0)
+    slope = -PROB * (log_prob - (PROB * log_prob).sum())
+    for objective, reward in ((PSR(PSRConfig()), 1.0), (NSR(NSRConfig()), 0.0)):
+        step = descent(objective, reward)
+        change = (entropy(LOGITS + 1e-5 * step) - entropy(LOGITS - 1e-5 * step)).item() / 2e-5
+        assert change == pytest.approx((slope * step).sum().item(), rel=1e-6)
+        assert (change < 0) == (reward == 1.0)
+
+
 @pytest.fixture
 def rewarded(whole_batch: TokenBatch) -> TokenBatch:
     return replace(whole_batch, reward_N=torch.tensor([1.0, 0, 0, 1, 0, 0], dtype=torch.float64))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from palaestra.training.objectives.base import TokenBatch
-from palaestra.training.objectives.ppo import PPO, PPOConfig, penalised_unfinished
+from palaestra.training.objectives.ppo import PPO, PPOConfig
 from palaestra.training.objectives.quark import Quark, QuarkConfig, in_best_bin
 
 Make = Callable[..., TokenBatch]
@@ -49,11 +49,6 @@ def test_the_value_error_is_the_worse_of_free_and_clipped(valued: TokenBatch) ->
     assert error[0, 2].item() == pytest.approx(0.25**2 / 2)  # -0.25 is farther off than 0.05
     still = objective(prepared).loss_NT - 0.1 * objective(prepared).metrics["value_error"]
     torch.testing.assert_close(still, -prepared.advantage_NT)
-
-
-def test_an_answer_that_was_cut_off_is_penalised() -> None:
-    reward, finished = torch.tensor([3.0, 2.0]), torch.tensor([True, False])
-    assert penalised_unfinished(reward, finished).tolist() == [3.0, -1.0]
 
 
 @pytest.mark.parametrize(("count", "kept"), [(1, 1), (4, 1), (6, 2), (8, 2), (9, 3)])

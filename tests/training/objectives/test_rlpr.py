@@ -53,7 +53,8 @@ def test_prompts_of_little_spread_are_dropped_once_the_average_is_known(whole_ba
     assert averages[0] is None
     assert averages[1] == pytest.approx((0.5 + 0.25 + 0.05) * 2**0.5 / 3)
     quiet = replace(batch, reward_N=0.1 * rewards)
-    _, objective = objective.prepare(quiet)
+    nothing, objective = objective.prepare(quiet)
+    assert not nothing.mask_NT.any(), "all of them deviate less, and the average has seen it"
     assert averages[2] is not None
     assert objective.state.deviation == pytest.approx(averages[2] * (0.99 + 0.01 * 0.1))
 
