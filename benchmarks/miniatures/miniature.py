@@ -43,6 +43,8 @@ class Miniature:
     measure: Callable[[int], Mapping[str, float]]
     """Figures of one seed by key. Whatever is random follows from the seed; all methods of a seed see the
     same tasks, start weights and budget."""
+    first_seed: int = 0
+    """Those below it were looked at while the miniature was set otherwise."""
     remark: str = ""
     """Why a direction does not reproduce, as far as it is known."""
 
