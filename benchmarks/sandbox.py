@@ -65,6 +65,12 @@ import asyncio, sys
 from benchmarks.sandbox import seconds_of_first_statement
 print(asyncio.run(seconds_of_first_statement(sys.argv[1])))
 """
+PINNED = """
+import asyncio, os, sys
+from benchmarks.sandbox import seconds_of_an_empty_cell
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print(asyncio.run(seconds_of_an_empty_cell(sys.argv[1])))
+"""
 ECHO = "import socket; s = socket.socket(fileno=0)\nwhile data := s.recv(1): s.send(data)"
 KINDS = ("jail", "jail-landlock", "docker", "unsafe")
 """What is measured: the backends, and `jail` with its second tier too."""
@@ -126,12 +132,21 @@ async def seconds_of_first_statement(backend: str) -> float:
     return seconds
 
 
+async def seconds_of_an_empty_cell(backend: str) -> float:
+    sandbox = new_sandbox(backend)
+    await sandbox.start()
+    median = await median_of(1000, lambda: sandbox.run(""))
+    await sandbox.close()
+    return median
+
+
 async def measure(backend: str, repeats: int, *, large: bool) -> dict[str, Any]:
     sandbox = new_sandbox(backend)
     await sandbox.start()
     measured = {
         **await measure_start(backend, repeats),
         **await measure_cells(sandbox, repeats),
+        **measure_pinned(backend),
         **await measure_kill(backend, repeats),
         **await measure_memory(backend),
         "texts": [
@@ -155,10 +170,7 @@ async def measure_start(backend: str, repeats: int) -> dict[str, float]:
         subprocess.run([sys.executable, "-c", "pass"], check=True)
         passes.append(time.perf_counter() - started)
         warm.append(await seconds_of_first_statement(backend))
-        done = subprocess.run(
-            [sys.executable, "-c", COLD, backend], capture_output=True, text=True, check=True, cwd=ROOT
-        )
-        cold.append(float(done.stdout))
+        cold.append(_printed(COLD, backend))
     python = statistics.median(passes)
     return {
         "python_ms": 1000 * python,
@@ -166,6 +178,12 @@ async def measure_start(backend: str, repeats: int) -> dict[str, float]:
         "warm_start_ratio": statistics.median(warm) / python,
         "cold_start_ratio": statistics.median(cold) / python,
     }
+
+
+def _printed(program: str, backend: str) -> float:
+    """What a host process of its own prints."""
+    command = [sys.executable, "-c", program, backend]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
 
 
 async def measure_cells(sandbox: Sandbox, repeats: int) -> dict[str, float]:
@@ -192,6 +210,11 @@ async def measure_cells(sandbox: Sandbox, repeats: int) -> dict[str, float]:
         "calls_in_flight_ratio": in_flight / 0.05,
         "loop_ratio": statistics.median(loops) / statistics.median(plain),
     }
+
+
+def measure_pinned(backend: str) -> dict[str, float | None]:
+    """An empty cell where no processor is woken; None where the session's cannot be chosen from here."""
+    return {"empty_cell_pinned_us": None if backend == "docker" else 1e6 * _printed(PINNED, backend)}
 
 
 async def seconds_of_a_round_trip(repeats: int) -> float:

@@ -153,9 +153,9 @@ MINIATURE = Miniature(
         "Both get 15,360 rollouts at level 2 of the trained functions: GRPO (no KL) 8 x 8 a step, rejection "
         "fine-tuning six rounds of drawing, keeping what is right and distinct, and imitating it twice. "
         "Adam with ten steps of warm-up, at the rate of those tried from 1e-4 to 2e-3 that brought each "
-        "method furthest at level 2 on three other seeds, after half as many rollouts: 2e-4 for GRPO, which "
-        "came to 0.80, and 5e-4 for rejection fine-tuning, which came to 0.70. Accuracy is of one answer at "
-        "temperature 1 to each of 200 tasks."
+        "method furthest at level 2 on up to three other seeds, after half as many rollouts: 2e-4 for GRPO, "
+        "which came to 0.80, and 5e-4 for rejection fine-tuning, which came to 0.70. Accuracy is of one "
+        "answer at temperature 1 to each of 200 tasks."
     ),
     comparisons=(
         Comparison("accuracy at level 2, where both train", "rl 2", "rft 2"),

@@ -186,7 +186,8 @@ MINIATURE = Miniature(
         "where there is none, what was expected up to the first wrong letter; silent SDPO's does not. All "
         "methods get 8 x 8 rollouts a step, right or wrong, and Adam at 2e-3: of 5e-4, 1e-3, 2e-3 and 4e-3 "
         "the best for each of the three by itself, with few rewards, by the mean of both looks on three "
-        "other seeds. Accuracy is of two answers at temperature 1 to 250 held-out tasks."
+        "other seeds (two for 5e-4 and 4e-3). Accuracy is of two answers at temperature 1 to 250 held-out "
+        "tasks."
     ),
     comparisons=(
         Comparison("accuracy after 768 rollouts; few rewards", "sdpo half, sparse", "grpo half, sparse"),
