@@ -28,6 +28,7 @@ from benchmarks.sandbox_probes import count_escapes, plant
 from benchmarks.sandbox_tables import write_tables
 from palaestra.core.errors import PalaestraError
 from palaestra.sandbox.base import CellLimits, Sandbox
+from palaestra.sandbox.docker.engine import connect
 from palaestra.sandbox.jail.config import JailConfig
 from palaestra.sandbox.registry import SandboxConfig, sandbox_factory
 from tests.attacks.backends import jail_config
@@ -91,6 +92,7 @@ def new_sandbox(kind: str, **limits: float) -> Sandbox:
         {
             "backend": kind.partition("-")[0],
             "jail": jail_config("landlock") if kind == "jail-landlock" else JailConfig(),
+            "docker": {"runtime": "runsc" if kind == "docker-runsc" else "runc"},
             "limits": {"seconds": 600, "memory_mb": 8192, "calls": 10**7, **limits},
         }
     )
@@ -147,6 +149,7 @@ async def measure(backend: str, repeats: int, *, large: bool) -> dict[str, Any]:
         **await measure_start(backend, repeats),
         **await measure_cells(sandbox, repeats),
         **measure_pinned(backend),
+        **await measure_gvisor(backend, repeats),
         **await measure_kill(backend, repeats),
         **await measure_memory(backend),
         "texts": [
@@ -178,6 +181,15 @@ async def measure_start(backend: str, repeats: int) -> dict[str, float]:
         "warm_start_ratio": statistics.median(warm) / python,
         "cold_start_ratio": statistics.median(cold) / python,
     }
+
+
+async def measure_gvisor(backend: str, repeats: int) -> dict[str, float | None]:
+    """A start under gVisor beside one under runc, in turn; None where the engine has none."""
+    if backend != "docker" or "runsc" not in connect().info()["Runtimes"]:
+        return {"gvisor_start_ratio": None}
+    start = seconds_of_first_statement
+    ratios = [await start("docker-runsc") / await start("docker") for _ in range(repeats)]
+    return {"gvisor_start_ratio": statistics.median(ratios)}
 
 
 def _printed(program: str, backend: str) -> float:

@@ -10,6 +10,7 @@ from benchmarks.tables import replace_section, table
 GOALS: tuple[tuple[str, str, str], ...] = (
     ("warm_start_ratio", "start, warm, to the end of a first statement", "{:.2f} × `python -c pass`"),
     ("cold_start_ratio", "start in a new host process", "{:.2f} × `python -c pass`"),
+    ("gvisor_start_ratio", "start, warm, under gVisor (`runtime: runsc`)", "{:.2f} × under runc"),
     ("empty_cell_us", "empty cell", "{:.0f} µs"),
     ("empty_cell_pinned_us", "empty cell, host and session on one processor", "{:.0f} µs"),
     ("round_trip_us", "a byte to a plain Python process and back, through the event loop", "{:.0f} µs"),
@@ -23,6 +24,7 @@ GOALS: tuple[tuple[str, str, str], ...] = (
 GATES: Mapping[str, Mapping[str, float]] = {
     "warm_start_ratio": {"jail": 1, "docker": 30},
     "cold_start_ratio": {"jail": 4, "docker": 30},
+    "gvisor_start_ratio": {"docker": 4},
     "empty_cell_us": {"jail": 100, "docker": 250},
     "empty_cell_pinned_us": {"jail": 100},
     "calls_per_second": {"jail": 8000, "docker": 8000},

@@ -60,7 +60,7 @@ REMARK = (
     "share is no error of a comparison, and an answer meets several others, so that what lasts of an error "
     "is averaged too. Where every call errs anew the mean of points is as good as single elimination, which "
     "orders those who lose in one round by points from different calls; the posterior uses the margins of "
-    "all matches. Of the first five seeds alone neither difference in closeness is told."
+    "all matches."
 )
 
 

@@ -197,6 +197,7 @@ def _say_how_it_ended(finished: RunFinished, folder: Path | None, retries: bool)
     if finished.reason:
         print(f"{ENDINGS[finished.status]}: {finished.reason}", file=sys.stderr)
     if folder is None:
+        print("nothing was done, and no run is kept", file=sys.stderr)
         return
     if finished.status in ("error", "interrupted", "limit"):
         print(f"resume with: palaestra resume {shlex.quote(str(folder))}", file=sys.stderr)

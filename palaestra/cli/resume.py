@@ -91,7 +91,9 @@ def _reopen(verb: Verb[Any], store: RunStore) -> None:
             f"--retry-errors is for runs of agents, and {store.id} is one of {verb.name}; leave it out"
         )
     with hold(store.folder):
-        print(f"{reopen_failed(store)} failed trajectories are taken up again", file=sys.stderr)
+        number = reopen_failed(store)
+    if number:
+        print(f"{number} failed trajectories are taken up again", file=sys.stderr)
 
 
 def _verb_of(store: RunStore) -> Verb[Any]:

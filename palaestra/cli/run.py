@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,8 @@ def print_answers(store: RunStore) -> None:
         row = trajectory.model_dump(mode="json", include={"id", "task_id", "status", "answer", "reason"})
         row |= {"score": scores[trajectory.id]} if trajectory.id in scores else {}
         print(trajectory.answer if single else canonical_json(row))
+        if single and trajectory.status == "limit":
+            print(f"stopped at a limit: {trajectory.reason}", file=sys.stderr)
 
 
 def check(settings: RunConfig) -> None:

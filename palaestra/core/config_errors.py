@@ -74,9 +74,10 @@ def _explain(schema: type[BaseModel], problem: Mapping[str, Any], path: Keys) ->
         case "value_error":
             return f"{key}: {problem['ctx']['error']}" if path else str(problem["ctx"]["error"])
         case "union_tag_invalid":
-            return (
-                f"{key} is {problem['ctx']['tag']!r}, but should be one of {problem['ctx']['expected_tags']}"
-            )
+            tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
+            similar = difflib.get_close_matches(tag, re.findall("'([^']*)'", known), n=1)
+            meant = f"; did you mean {similar[0]!r}?" if similar else ""
+            return f"{key} is {tag!r}, but should be one of {known}{meant}"
     _, should, rule = problem["msg"].partition(" should ")
     rule = re.sub("(, unable|, got| after validation).*", "", rule)
     rule = re.sub("a valid dictionary.*", "a group of settings", rule)

@@ -99,6 +99,11 @@ def explain(error: openai.OpenAIError, route: Route, tries: int) -> ModelError:
             f"{route.model}: no answer from {route.address} in time, after {_times(tries)} ({said}); "
             f"raise timeout, now {route.timeout:g} seconds, or check the server"
         )
+    if status >= 500 and getattr(error, "litellm_response_headers", None):  # there was a response
+        return ModelUnreachable(
+            f"{route.model}: {route.address} fails with status {status}, after {_times(tries)} ({said}); "
+            "look at the server's own log, or go on later"
+        )
     if status >= 500 or status < 400 or status in (408, 409):
         return ModelUnreachable(
             f"{route.model}: no answer from {route.address}, after {_times(tries)} ({said}); "

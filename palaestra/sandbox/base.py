@@ -118,8 +118,8 @@ class Sandbox(Protocol):
         """Bind `name` to a string of any length, or to the text of a file in UTF-8.
 
         Raises:
-            SandboxError: it is a host function's name, there is not enough memory for the text, or the file
-                cannot be read.
+            SandboxError: the name is a host function's or none of Python's, there is not enough memory for
+                the text, or the file cannot be read.
         """
         ...
 

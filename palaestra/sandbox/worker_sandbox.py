@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import keyword
 import os
 import stat
 import time
@@ -129,6 +130,8 @@ class WorkerSandbox:
     async def put(self, name: str, text: str | Path) -> None:
         if name in self._functions:
             raise SandboxError(f"{name} is the name of a host function; put the text under another name")
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise SandboxError(f"{name[:100]!r} is no name of Python's; put the text under another one")
         most = self._limits.text_mb << 20
         if isinstance(text, str):
             fields = {"name": name, "long": len(text) > most}

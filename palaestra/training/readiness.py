@@ -24,6 +24,10 @@ def check(config: TrainConfig) -> None:
     check_judge(config.judge, config.seed)
     tasks_of(config, config.evaluation.tasks, "held-out")
     tasks = tasks_of(config, config.tasks, "train")
+    if config.teacher.model and config.teacher.model.name.startswith("hf/"):
+        other = config.teacher.model.name.removeprefix("hf/")
+        if not is_hub_id(other):
+            read_tokenizer(other, config.teacher.model.name)
     tokenizer, window = _tokenizer_and_window(config)
     if tokenizer is None or window is None:
         return

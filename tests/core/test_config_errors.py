@@ -50,6 +50,7 @@ class Drawing(VerbConfig):
     [
         ("shape=ball", "shape.name is 'ball', but should be one of 'circle', 'box'"),
         ("shape.name=ball", "shape.name is 'ball', but should be one of 'circle', 'box'"),
+        ("shape=boxx", "shape.name is 'boxx', but should be one of 'circle', 'box'; did you mean 'box'?"),
         (
             "shape={width: 3}",
             "the setting 'shape.name' is missing; give it in the file, as a flag or as shape.name=…",

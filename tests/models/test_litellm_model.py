@@ -214,6 +214,12 @@ def test_overload_is_retried_until_it_passes(serve: Serve, status: int) -> None:
     assert len(provider.bodies) == 2
 
 
+def test_a_server_that_fails_has_answered(serve: Serve) -> None:
+    provider = Provider(refusal(500, "boom"))
+    with pytest.raises(ModelUnreachable, match=r"/v1 fails with status 500, after 2 tries \(.*boom.*\); look"):
+        ask(serve(provider.app()), retries=1)
+
+
 def test_retries_end(serve: Serve) -> None:
     provider = Provider(refusal(429, "rate_limit_exceeded"))
     with pytest.raises(RateLimited, match=r"after 3 tries.*lower concurrency"):

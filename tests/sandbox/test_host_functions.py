@@ -66,6 +66,15 @@ def test_a_text_cannot_take_the_place_of_a_host_function(in_sandbox: InSandbox, 
     in_sandbox(test, functions={"echo": echo})
 
 
+@pytest.mark.parametrize("name", ["a b", "class", ""])
+def test_a_text_has_a_name_that_cells_can_use(in_sandbox: InSandbox, name: str) -> None:
+    async def test(sandbox: WorkerSandbox) -> None:
+        with pytest.raises(SandboxError, match="is no name of Python's; put the text under another one"):
+            await sandbox.put(name, "text")
+
+    in_sandbox(test)
+
+
 def test_a_thousand_calls_under_way_are_all_answered_with_their_own_errors(in_sandbox: InSandbox) -> None:
     under_way = 0
     all_there = asyncio.Event()
