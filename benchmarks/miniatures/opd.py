@@ -145,7 +145,7 @@ MINIATURE = Miniature(
         Comparison("accuracy of the other skill by then", "opd other", "other before", "equal", margin=0.05),
     ),
     measure=measure,
-    remark="Where a method is not there after 6400 rollouts, that is its figure: GRPO's in three seeds, OPD's in "
-    "one of them. No task of the other skill is trained on; in one of ten seeds both methods cost it over ten "
-    "points.",
+    remark="Where one is not there after 6400 rollouts, that is its figure: GRPO's in three seeds, OPD's "
+    "in one of them. No task of the other skill is trained on; in one of ten seeds both methods cost it over "
+    "ten points.",
 )

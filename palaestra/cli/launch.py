@@ -194,10 +194,10 @@ def _first_of_ours(group: ExceptionGroup[Exception]) -> PalaestraError:
 
 def _say_how_it_ended(finished: RunFinished, folder: Path | None, retries: bool) -> None:
     """`folder` is None where there is no run any more."""
+    kept = "" if folder else " (nothing was done, and no run is kept)"
     if finished.reason:
-        print(f"{ENDINGS[finished.status]}: {finished.reason}", file=sys.stderr)
+        print(f"{ENDINGS[finished.status]}: {finished.reason}{kept}", file=sys.stderr)
     if folder is None:
-        print("nothing was done, and no run is kept", file=sys.stderr)
         return
     if finished.status in ("error", "interrupted", "limit"):
         print(f"resume with: palaestra resume {shlex.quote(str(folder))}", file=sys.stderr)

@@ -91,7 +91,7 @@ def test_a_failure_before_anything_was_done_leaves_no_run(counting: Run, tmp_pat
     for before in (0, 1):
         done = counting("launch", "upto=0", "ending=config", "--display", "none")
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == "error: no connection; check it\n"
+        assert done.stderr == "error: no connection; check it (nothing was done, and no run is kept)\n"
         assert len(find_runs(tmp_path / "runs")) == before
         assert (tmp_path / "runs" / "latest").is_dir() == bool(before)
         counting("launch", "upto=1")
