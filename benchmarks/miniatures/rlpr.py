@@ -148,7 +148,7 @@ MINIATURE = Miniature(
     measure=measure,
     remark=(
         "The reward follows the quality of the reasoning more closely, in every seed; what that is worth "
-        "after training is not told in ten, because accuracies of single seeds lie between 0.24 and 0.91. "
+        "after training is not told in ten, because accuracies of single seeds lie between 0.24 and 0.89. "
         "It may be that the answer drifts: neither reward sees the policy's own one, which is what accuracy "
         "is of."
     ),
