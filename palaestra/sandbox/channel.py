@@ -15,6 +15,7 @@ from pydantic import FailFast, Field, ValidationError
 from palaestra.core.errors import SandboxError
 from palaestra.core.record import Record
 from palaestra.sandbox.base import Variable
+from palaestra.sandbox.frame_writer import ChannelClosed, FrameWriter
 from palaestra.sandbox.worker.wire import (
     MAX_BODY_FROM_SANDBOX,
     MAX_TEXTS,
@@ -22,7 +23,6 @@ from palaestra.sandbox.worker.wire import (
     PREFIX,
     Kind,
     WireError,
-    pack,
     split_texts,
     unpack_prefix,
 )
@@ -34,10 +34,6 @@ class ProtocolError(SandboxError):
     @classmethod
     def of(cls, what: str) -> ProtocolError:
         return cls(f"the sandboxed process sent {what}; its session was ended: run the task again")
-
-
-class ChannelClosed(Exception):
-    """The sandboxed process closed the channel, most likely by ending."""
 
 
 class Ready(Record):
@@ -78,8 +74,6 @@ _HEADERS: dict[Kind, type[Header]] = {
     Kind.DONE: Done,
 }
 
-WRITE_SECONDS = 30.0
-"""After which a worker that does not read what the host sends is given up."""
 WAITING_BYTES = 4 << 20
 """Of frames that have arrived and were not asked for yet; then no more is read."""
 READ_BYTES = 64 << 10
@@ -90,12 +84,13 @@ FRAME_BYTES = 1024
 """What a frame costs besides its body, about."""
 
 
-class Channel(asyncio.BufferedProtocol):
+class Channel(FrameWriter, asyncio.BufferedProtocol):
     """Frames over one connected stream socket, which the channel owns."""
 
+    _transport: asyncio.Transport
+
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport
+        super().__init__()
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._arrived = bytearray()
         self._frames: collections.deque[tuple[Header, bytes]] = collections.deque()
@@ -104,36 +99,11 @@ class Channel(asyncio.BufferedProtocol):
         self._receiver: asyncio.Future[None] | None = None
         self._end: Exception | None = None
         """Why no more frames come."""
-        self._sending = asyncio.Lock()
-        self._written = asyncio.Event()
 
     @classmethod
     async def open(cls, end: socket.socket) -> Channel:
         _, channel = await asyncio.get_running_loop().create_unix_connection(cls, sock=end)
         return channel
-
-    def write(self, kind: Kind, header: dict[str, object], body: bytes = b"") -> None:
-        """Write one frame without waiting."""
-        self._transport.write(pack(kind, header, body))
-
-    async def send(self, kind: Kind, header: dict[str, object], body: bytes = b"") -> None:
-        """Write one frame, and wait while the other end is slow to read. One that does not is given up.
-
-        Raises:
-            ChannelClosed
-        """
-        async with self._sending:
-            if self._transport.is_closing():
-                raise ChannelClosed
-            self.write(kind, header, body)
-            if self._written.is_set():
-                return
-            try:
-                async with asyncio.timeout(WRITE_SECONDS):
-                    await self._written.wait()
-            except TimeoutError as error:
-                self._transport.abort()
-                raise ChannelClosed from error
 
     async def receive(self) -> tuple[Header, bytes]:
         """The next frame: its header, checked, and its body.
@@ -158,24 +128,11 @@ class Channel(asyncio.BufferedProtocol):
     def close(self) -> None:
         """At once: what has not been written or taken is not wanted any more."""
         self._frames.clear()
-        if not self._loop.is_closed():  # the session may outlive the event loop that it was started in
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(0)  # the next frame is written when this one has been
-        self._written.set()
-
-    def pause_writing(self) -> None:
-        self._written.clear()
-
-    def resume_writing(self) -> None:
-        self._written.set()
+        super().close()
 
     def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
         self._end = self._end or ChannelClosed()
-        self._written.set()
         self._wake()
 
     def get_buffer(self, sizehint: int) -> memoryview:

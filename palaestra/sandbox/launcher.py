@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -13,8 +15,8 @@ from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.leftovers import in_thread
 
 WORKER = Path(__file__).with_name("worker")
-"""The folder with the worker: `python -I <folder> <descriptor of the channel>` runs it, by any Python 3.11 or
-newer, with the standard library and nothing else."""
+"""The folder with the worker: `python -I <folder> <descriptors of channel and answers>` runs it, by any
+Python 3.11 or newer, with the standard library and nothing else."""
 
 
 @functools.cache
@@ -35,6 +37,11 @@ class Worker(Protocol):
     @property
     def socket(self) -> socket.socket:
         """The host's end of the channel, a connected stream socket."""
+        ...
+
+    @property
+    def answers(self) -> BinaryIO:
+        """The write end of a pipe for what goes to a worker that is busy."""
         ...
 
     @property
@@ -96,8 +103,17 @@ def discard(worker: Worker) -> None:
     """End a worker that nobody wants."""
     worker.kill()
     in_thread(worker.clean_up)
-    for stream in (worker.socket, worker.stdout, worker.stderr):
+    for stream in (worker.socket, worker.answers, worker.stdout, worker.stderr):
         stream.close()
+
+
+def pipe(reader: ExitStack, writer: ExitStack) -> tuple[BinaryIO, BinaryIO]:
+    """Its two ends, which these own."""
+    ends = os.pipe()
+    return (
+        reader.enter_context(open(ends[0], "rb", buffering=0)),
+        writer.enter_context(open(ends[1], "wb", buffering=0)),
+    )
 
 
 def signal_name(number: int) -> str:

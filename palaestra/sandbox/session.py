@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from palaestra.core.errors import PalaestraError
 from palaestra.sandbox.base import CellLimits, HostFunction
-from palaestra.sandbox.channel import Call, Channel, ChannelClosed, Done, ProtocolError, Ready, texts_of
+from palaestra.sandbox.channel import Call, Channel, Done, ProtocolError, Ready, texts_of
+from palaestra.sandbox.frame_writer import ChannelClosed, FrameWriter
 from palaestra.sandbox.operation import Clock, Operation
 from palaestra.sandbox.timer import Timer
 from palaestra.sandbox.worker.wire import Kind, join_texts
@@ -33,8 +34,15 @@ class Answer(NamedTuple):
 class Session:
     """Sends operations to a worker, one at a time, and serves the calls that its cells make meanwhile."""
 
-    def __init__(self, channel: Channel, limits: CellLimits, functions: Mapping[str, HostFunction]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        answers: FrameWriter,
+        limits: CellLimits,
+        functions: Mapping[str, HostFunction],
+    ) -> None:
         self._channel = channel
+        self._answers = answers
         self._limits = limits
         self._functions = functions
         self._timer = Timer()
@@ -45,6 +53,7 @@ class Session:
         """What is under way ends with ChannelClosed."""
         self._timer.cancel()
         self._channel.close()
+        self._answers.close()
 
     async def open(self, scratch: str, cloudpickle: str) -> None:
         """Tell the worker its limits and folders, and wait until it has taken them.
@@ -66,7 +75,7 @@ class Session:
     def interrupt(self) -> None:
         """Ask the worker to interrupt the operation under way, if there is one."""
         if self._operation is not None:
-            self._channel.write(Kind.INTERRUPT, {"cell": self._operation.cell})
+            self._answers.write(Kind.INTERRUPT, {"cell": self._operation.cell})
 
     async def operate(
         self,
@@ -135,7 +144,7 @@ class Session:
             operation.refusals += 1
             if operation.refusals > REFUSALS:
                 raise ProtocolError.of("calls without end")
-            await self._channel.send(Kind.REPLY, {"call": call.call, "error": True}, _as_bytes(refusal))
+            await self._answers.send(Kind.REPLY, {"call": call.call, "error": True}, _as_bytes(refusal))
             return
         operation.begin(self._serve(call, texts, operation), len(body))
         await asyncio.sleep(0)  # the call gets to its first wait before the next one is taken
@@ -171,7 +180,7 @@ class Session:
             header["error"], body = True, _as_bytes(f"{call.function} failed with {type(error).__name__}")
         operation.hold(len(body))
         with suppress(ChannelClosed):  # the operation finds out by itself
-            await self._channel.send(Kind.REPLY, header, body)
+            await self._answers.send(Kind.REPLY, header, body)
 
 
 def _as_bytes(text: str) -> bytes:

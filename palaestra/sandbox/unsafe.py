@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from socket import socket, socketpair
 from typing import BinaryIO, cast
 
 from palaestra.core.errors import SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
-from palaestra.sandbox.launcher import WORKER, cloudpickle_folder, signal_name
+from palaestra.sandbox.launcher import WORKER, cloudpickle_folder, pipe, signal_name
 from palaestra.sandbox.leftovers import kill_all
 
 logger = logging.getLogger(__name__)
@@ -42,34 +42,38 @@ class UnsafeLauncher:
     async def launch(self, limits: CellLimits) -> UnsafeWorker:
         if sys.platform == "win32":
             raise SandboxUnavailable("the sandbox backend 'unsafe' needs Linux or macOS: use WSL2")
-        scratch = tempfile.mkdtemp(prefix="palaestra-")
-        host_end, worker_end = socketpair()
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-X", "utf8", WORKER, str(worker_end.fileno())],
-                cwd=scratch,
-                env={"HOME": scratch, "TMPDIR": scratch, "MALLOC_ARENA_MAX": "2"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(worker_end.fileno(),),
-                start_new_session=True,
-            )
-        except OSError as error:
-            host_end.close()
-            os.rmdir(scratch)
-            raise SandboxUnavailable(
-                f"the sandbox process does not start: {error.strerror}; free memory or processes"
-            ) from error
-        finally:
-            worker_end.close()
-        return UnsafeWorker(host_end, process, scratch)
+        with ExitStack() as theirs, ExitStack() as ours:
+            scratch = tempfile.mkdtemp(prefix="palaestra-")
+            ours.callback(os.rmdir, scratch)
+            channel, its_channel = socketpair()
+            ours.enter_context(channel)
+            theirs.enter_context(its_channel)
+            its_answers, answers = pipe(theirs, ours)
+            its_ends = (its_channel.fileno(), its_answers.fileno())
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-X", "utf8", WORKER, *map(str, its_ends)],
+                    cwd=scratch,
+                    env={"HOME": scratch, "TMPDIR": scratch, "MALLOC_ARENA_MAX": "2"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    pass_fds=its_ends,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise SandboxUnavailable(
+                    f"the sandbox process does not start: {error.strerror}; free memory or processes"
+                ) from error
+            ours.pop_all()
+        return UnsafeWorker(channel, answers, process, scratch)
 
 
 @dataclass(frozen=True)
 class UnsafeWorker:
     socket: socket
+    answers: BinaryIO
     process: subprocess.Popen[bytes]
     scratch: str
 

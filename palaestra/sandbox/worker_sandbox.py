@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 
 from palaestra.core.errors import SandboxError, SandboxUnavailable
 from palaestra.sandbox.base import CellLimits, CellResult, HostFunction, Snapshot
-from palaestra.sandbox.channel import Channel, ChannelClosed, ProtocolError
+from palaestra.sandbox.channel import Channel, ProtocolError
+from palaestra.sandbox.frame_writer import ChannelClosed, FrameWriter
 from palaestra.sandbox.launcher import Launcher, Worker
 from palaestra.sandbox.leftovers import in_thread
 from palaestra.sandbox.output import OutputPipe
@@ -192,10 +193,12 @@ class WorkerSandbox:
         worker = await self._launcher.launch(self._limits)
         with ExitStack() as ending:
             ending.callback(self._end, worker)
-            for stream in (worker.socket, worker.stdout, worker.stderr):
+            for stream in (worker.socket, worker.answers, worker.stdout, worker.stderr):
                 ending.callback(stream.close)
             channel = await Channel.open(worker.socket)
-            session = Session(channel, self._limits, self._functions)
+            ending.callback(channel.close)
+            answers = await FrameWriter.into(worker.answers)
+            session = Session(channel, answers, self._limits, self._functions)
             ending.callback(session.close)
             stdout, stderr = (
                 OutputPipe(stream, self._limits.output_chars) for stream in (worker.stdout, worker.stderr)

@@ -6,7 +6,8 @@ import asyncio
 import socket
 import struct
 
-from palaestra.sandbox.channel import Call, Channel, ChannelClosed, ProtocolError, texts_of
+from palaestra.sandbox.channel import Call, Channel, ProtocolError, texts_of
+from palaestra.sandbox.frame_writer import ChannelClosed
 from palaestra.sandbox.worker.wire import MAX_BODY_FROM_SANDBOX, MAX_HEADER, VERSION, Kind
 
 CELL = "0" * 32

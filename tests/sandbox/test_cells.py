@@ -110,6 +110,25 @@ def test_names_of_any_kind_do_not_end_the_session(in_sandbox: InSandbox, name: s
     in_sandbox(test)
 
 
+@pytest.mark.parametrize("pause", [0.02, 0.3])
+def test_an_alarm_that_rings_between_cells_does_not_end_the_session(
+    in_sandbox: InSandbox, pause: float
+) -> None:
+    """Neither while the session waits nor, later, while it stands still."""
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        await sandbox.run(
+            "import signal\nrung = []\n"
+            "def ring(*_):\n    rung.append(1)\n    raise TimeoutError('too late')\n"
+            "signal.signal(signal.SIGALRM, ring)\n"
+            f"signal.setitimer(signal.ITIMER_REAL, {pause / 2})"
+        )
+        await asyncio.sleep(pause)
+        assert await value(sandbox, "len(rung)") == "1"
+
+    in_sandbox(test)
+
+
 def test_outputs_and_stdin_work_again_after_a_cell_closed_them(in_sandbox: InSandbox) -> None:
     async def test(sandbox: WorkerSandbox) -> None:
         await sandbox.run("import os, sys\nsys.stdout.close()\nsys.stdin.close()\nos.close(0)")

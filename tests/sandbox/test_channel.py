@@ -16,13 +16,13 @@ from palaestra.sandbox.channel import (
     WAITING_BYTES,
     Call,
     Channel,
-    ChannelClosed,
     Data,
     Done,
     ProtocolError,
     Ready,
     texts_of,
 )
+from palaestra.sandbox.frame_writer import ChannelClosed
 from palaestra.sandbox.worker.wire import MAX_HEADER, PREFIX, Kind, WireError, pack
 from tests.attacks.watch import HANG_SECONDS
 

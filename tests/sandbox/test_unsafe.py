@@ -138,7 +138,7 @@ def test_nothing_of_the_host_is_inherited(monkeypatch: pytest.MonkeyPatch) -> No
             "    try: yield os.readlink(f'/proc/self/fd/{fd}')\n    except OSError: pass\n"
             "sorted(link.split(':')[0] for link in links())"
         )
-        assert found.value == "['/dev/null', 'pipe', 'pipe', 'socket']"
+        assert found.value == "['/dev/null', 'pipe', 'pipe', 'pipe', 'socket']"
         limit = await sandbox.run("import resource; resource.getrlimit(resource.RLIMIT_CORE)")
         most = 1 if resource.getrlimit(resource.RLIMIT_CORE)[1] else 0  # 0 starts a program that takes dumps
         assert limit.value == f"({most}, {most})"

@@ -13,7 +13,7 @@ import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import docker
 from docker.errors import ImageNotFound
@@ -30,7 +30,7 @@ from palaestra.sandbox.docker.leftovers import folder_prefix, owner_labels, remo
 from palaestra.sandbox.docker.worker import DockerWorker
 from palaestra.sandbox.jail.kernel.resources import CORE, OPEN_FILES
 from palaestra.sandbox.jail.kernel.tier import INODES
-from palaestra.sandbox.launcher import discard
+from palaestra.sandbox.launcher import discard, pipe
 
 SECCOMP = Path(__file__).with_name("seccomp.json")
 OWN_MEMORY_MB = 64
@@ -105,14 +105,14 @@ class DockerLauncher:
             with ExitStack() as undo:
                 undo.callback(remove, engine, name)
                 control = undo.enter_context(self._start(engine, name, limits))
-                channel, stdout, stderr = self._hand_in(control, undo)
+                streams = self._hand_in(control, undo)
                 undo.pop_all()
         except OSError as error:
             raise SandboxUnavailable(
                 f"no container can be started ({error}): free memory, descriptors or room in "
                 f"{tempfile.gettempdir()}"
             ) from error
-        return DockerWorker(engine, name, control, channel, stdout, stderr)
+        return DockerWorker(engine, name, control, *streams)
 
     def _start(self, engine: docker.APIClient, name: str, limits: CellLimits) -> socket.socket:
         """Start a container; returns the connection to its first process."""
@@ -131,24 +131,24 @@ class DockerLauncher:
                 engine.start(created["Id"])
             return accept(engine, listener, created["Id"])
 
-    def _hand_in(self, control: socket.socket, undo: ExitStack) -> tuple[socket.socket, BinaryIO, BinaryIO]:
-        """Give the container its ends of channel, stdout and stderr; returns the host's."""
+    def _hand_in(
+        self, control: socket.socket, undo: ExitStack
+    ) -> tuple[socket.socket, BinaryIO, BinaryIO, BinaryIO]:
+        """Give the container its ends of channel, answers, stdout and stderr; returns the host's."""
         with ExitStack() as handed_in:
-            channel, worker_end = socket.socketpair()
+            channel, its_channel = socket.socketpair()
             undo.enter_context(channel)
-            ends = [handed_in.enter_context(worker_end).fileno()]
-            outputs = []
-            for _ in ("stdout", "stderr"):
-                read_end, write_end = os.pipe()
-                handed_in.callback(os.close, write_end)
-                outputs.append(undo.enter_context(open(read_end, "rb", buffering=0)))
-                ends.append(write_end)
+            handed_in.enter_context(its_channel)
+            its_answers, answers = pipe(handed_in, undo)
+            stdout, its_stdout = pipe(undo, handed_in)
+            stderr, its_stderr = pipe(undo, handed_in)
             settings = {"processes": self._config.processes}
+            ends = [end.fileno() for end in (its_channel, its_answers, its_stdout, its_stderr)]
             socket.send_fds(control, [json.dumps(settings).encode()], ends)
         control.settimeout(START_SECONDS)
         match control.recv(1):
             case supervisor.STARTED:
-                return channel, cast(BinaryIO, outputs[0]), cast(BinaryIO, outputs[1])
+                return channel, answers, stdout, stderr
             case supervisor.NETWORK:
                 raise SandboxUnavailable(
                     f"a container of the runtime {self._config.runtime!r} reaches a network though it should "

@@ -1,10 +1,10 @@
 """The first process of a container, which the host trusts: it starts the worker and ends with the host.
 
 Runs in the container by the image's Python, with the standard library and the files that the image holds of
-Palaestra. It keeps one connection to the host. Over it the host sends `Settings` with three descriptors
-(channel, stdout, stderr), and is told what came of it, and at last the worker's wait status and whether
-memory ran out. When the connection closes, this process ends, and the kernel kills every other one of the
-container.
+Palaestra. It keeps one connection to the host. Over it the host sends `Settings` with four descriptors
+(channel, answers, stdout, stderr), and is told what came of it, and at last the worker's wait status and
+whether memory ran out. When the connection closes, this process ends, and the kernel kills every other one
+of the container.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OUTSIDE = ("192.0.2.1", 9)
 def main() -> None:
     control = socket.socket(socket.AF_UNIX)
     control.connect(SOCKET)
-    settings, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 3)
+    settings, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 4)
     if reaches_a_network():
         control.sendall(NETWORK)
         return
@@ -73,7 +73,7 @@ def reaches_a_network() -> bool:
     return True
 
 
-def _work(channel: int, stdout: int, stderr: int, *, processes: bool) -> None:
+def _work(channel: int, answers: int, stdout: int, stderr: int, *, processes: bool) -> None:
     """Lock this process up and serve cells in it."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     for place, descriptor in ((1, stdout), (2, stderr)):
@@ -89,7 +89,7 @@ def _work(channel: int, stdout: int, stderr: int, *, processes: bool) -> None:
         if not name.startswith("palaestra.sandbox.worker."):
             del sys.modules[name]
     _confine(processes)
-    repl.serve(channel)
+    repl.serve(channel, answers)
 
 
 def _confine(processes: bool) -> None:

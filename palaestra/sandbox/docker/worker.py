@@ -29,6 +29,7 @@ class DockerWorker:
     container: str
     control: socket
     socket: socket
+    answers: BinaryIO
     stdout: BinaryIO
     stderr: BinaryIO
     scratch: str = supervisor.SCRATCH

@@ -23,7 +23,7 @@ from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
 from palaestra.sandbox.jail.kernel.tier import PAUSE, RESUME, Limits, Settings
 from palaestra.sandbox.jail.zygote import MESSAGE, START_SECONDS, CannotIsolate, Zygote, failure
-from palaestra.sandbox.launcher import cloudpickle_folder, discard
+from palaestra.sandbox.launcher import cloudpickle_folder, discard, pipe
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ class JailWorker:
     cloudpickle: str
     stdout: BinaryIO
     stderr: BinaryIO
+    answers: BinaryIO
     socket: socket
 
     def pause(self) -> None:
@@ -214,14 +215,13 @@ async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
         channel, its_channel = socketpair()
         ours.enter_context(channel)
         theirs.enter_context(its_channel)
-        outputs, its_outputs = [], []
-        for _ in range(2):
-            reader, writer = os.pipe()
-            outputs.append(ours.enter_context(open(reader, "rb", buffering=0)))
-            its_outputs.append(theirs.enter_context(open(writer, "wb", buffering=0)).fileno())
+        its_answers, answers = pipe(theirs, ours)
+        stdout, its_stdout = pipe(ours, theirs)
+        stderr, its_stderr = pipe(ours, theirs)
+        its_ends = (its_control, its_channel, its_answers, its_stdout, its_stderr)
         zygote.fork(
             Limits(limits.memory_mb << 20, limits.processes, limits.disk_mb << 20),
-            [its_control.fileno(), its_channel.fileno(), *its_outputs],
+            [end.fileno() for end in its_ends],
         )
         theirs.close()
         control.setblocking(False)
@@ -237,9 +237,15 @@ async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
             raise failure(message)
         if not descriptors:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        (stdout, stderr), (supervisor,) = outputs, descriptors
         worker = JailWorker(
-            control, supervisor, zygote.tier, **message, stdout=stdout, stderr=stderr, socket=channel
+            control,
+            descriptors[0],
+            zygote.tier,
+            **message,
+            stdout=stdout,
+            stderr=stderr,
+            answers=answers,
+            socket=channel,
         )
         ours.pop_all()
         return worker

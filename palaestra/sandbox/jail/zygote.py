@@ -105,8 +105,9 @@ class Zygote:
         """
         control, its_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         channel, its_channel = socket.socketpair()
-        with control, its_control, channel, its_channel, open(os.devnull, "wb") as nowhere:
-            self.fork(TRIAL, [end.fileno() for end in (its_control, its_channel, nowhere, nowhere)])
+        with control, its_control, channel, its_channel, open(os.devnull, "r+b") as nowhere:
+            ends = (its_control, its_channel, nowhere, nowhere, nowhere)
+            self.fork(TRIAL, [end.fileno() for end in ends])
             its_control.close()
             control.settimeout(START_SECONDS)
             answer = json.loads(control.recv(MESSAGE) or b"{}")

@@ -1,4 +1,4 @@
-"""Entry point of a sandboxed process: `python -I <this folder> <descriptor of the channel>`."""
+"""Entry point of a sandboxed process: `python -I <this folder> <descriptors of channel and answers>`."""
 
 import importlib
 import sys
@@ -17,4 +17,4 @@ if __name__ == "__main__":
     repl = importlib.import_module("palaestra.sandbox.worker.repl")
     for name in PACKAGES:
         del sys.modules[name]
-    repl.serve(int(sys.argv[1]))
+    repl.serve(int(sys.argv[1]), int(sys.argv[2]))

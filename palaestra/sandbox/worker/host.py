@@ -1,4 +1,4 @@
-"""The sandboxed process's end of the channel."""
+"""The sandboxed process's ends of the channel and of the pipe for answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from _signal import signal as set_handler  # type: ignore[import-not-found]
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from palaestra.sandbox.worker.wire import (
     MAX_BODY_FROM_SANDBOX,
@@ -27,7 +27,7 @@ from palaestra.sandbox.worker.wire import (
 )
 
 WITH_PIECES = (Kind.LOAD, Kind.FILE, Kind.RESTORE)
-"""Operations whose data follow in PIECEs, which the main thread reads itself."""
+"""Operations whose data follow in PIECEs."""
 GROUP_CHARACTERS = MAX_BODY_FROM_SANDBOX // 4
 """What one CALL carries at most; a longer batch travels in several, under way together."""
 
@@ -43,29 +43,45 @@ class HostError(RuntimeError):
 class Host:
     """Sends frames, and hands those that arrive to whoever waits for them.
 
-    A thread of its own listens, so that calls from several threads of a cell do not wait for each other, so
-    that a cell can be interrupted, and so that the process ends with the host even while a cell is busy.
+    The main thread takes operations from the channel. Another one listens for answers, so that calls from
+    several threads of a cell do not wait for each other, so that a cell can be interrupted, and so that the
+    process ends with the host even while a cell is busy.
     """
 
-    def __init__(self, channel: socket.socket) -> None:
-        os.set_inheritable(channel.fileno(), False)
-        self.requests: queue.SimpleQueue[Frame] = queue.SimpleQueue()
-        """Operations to do, one at a time."""
+    def __init__(self, channel: int, answers: int) -> None:
+        for descriptor in (channel, answers):
+            os.set_inheritable(descriptor, False)
         self.scratch: str | None = None
         """A folder to remove should the host vanish."""
-        self.interrupted = False
-        """Whether the host interrupted the operation under way."""
+        self._interrupted: str | None = None
+        """The last operation that the host interrupted; word of it may arrive before the operation."""
         self._interrupt_waits = False
-        self._channel = channel
-        self._stream = io.BufferedReader(io.FileIO(channel.fileno(), closefd=False), 1 << 16)
-        self._pieces_taken = threading.Lock()
-        self._pieces_taken.acquire()
+        self._channel = socket.socket(fileno=channel)
+        self._operations = _frames_of(channel)
+        self._answers = _frames_of(answers)
         self._process = os.getpid()
         self._sending = threading.Lock()
         self._cell: str | None = None
         self._numbers = itertools.count()
         self._waiting: dict[int, queue.SimpleQueue[Frame | None]] = {}
-        threading.Thread(target=self._listen, name="palaestra-channel", daemon=True).start()
+        threading.Thread(target=self._listen, name="palaestra-answers", daemon=True).start()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the host interrupted the operation under way."""
+        return self._cell is not None and self._cell == self._interrupted
+
+    def take(self) -> Frame:
+        """The next operation, which is under way from now on."""
+        self._wait()
+        frame = receive(self._operations)
+        if frame is None:
+            self._end()
+        # Whatever the cell before did about them; `signal.signal` would take ten times as long.
+        set_handler(signal.SIGINT, self._interrupt)
+        self._cell = frame.header.get("cell")
+        self._interrupt_waits = self.interrupted
+        return frame
 
     def send(self, kind: Kind, header: Mapping[str, object], body: bytes = b"") -> None:
         with self._sending:
@@ -79,21 +95,26 @@ class Host:
                 self._waiting.popitem()[1].put(None)
             self._channel.sendall(pack(Kind.DONE, header, body))
 
+    def _wait(self) -> None:
+        """Until there is something on the channel, whatever a cell's handlers of signals do meanwhile."""
+        while True:
+            try:
+                self._operations.peek(1)
+            except BaseException as error:  # noqa: BLE001 - such a handler may raise anything
+                if isinstance(error, OSError) and error.errno is not None:
+                    self._end()  # a cell closed the channel
+            else:
+                return
+
     def pieces(self, kind: Kind) -> Iterator[bytes]:
         """What follows the operation that was taken last; read to its end before the next one is taken."""
         last = kind not in WITH_PIECES
         while not last:
-            frame = receive(self._stream)
+            frame = receive(self._operations)
             if frame is None:
                 self._end()
-            elif frame.kind is Kind.PIECE:
-                if last := frame.header["last"]:
-                    self._pieces_taken.release()
-                yield frame.body
-
-    def arm(self) -> None:
-        """Take interrupts in the main thread, whatever the cell before did about them."""
-        set_handler(signal.SIGINT, self._interrupt)  # `signal.signal` takes ten times as long
+            last = frame.header["last"]
+            yield frame.body
 
     def interruptible(self, work: Callable[[], T]) -> T:
         """Do `work` in the main thread; only here does an interrupt become a KeyboardInterrupt."""
@@ -148,30 +169,27 @@ class Host:
 
     def _listen(self) -> None:
         try:
-            while frame := receive(self._stream):
-                if frame.kind is Kind.REPLY:
-                    if answer := self._waiting.pop(frame.header["call"], None):
-                        answer.put(frame)
-                elif frame.kind is Kind.INTERRUPT:
-                    if frame.header["cell"] == self._cell:
-                        self.interrupted = True
+            while frame := receive(self._answers):
+                if frame.kind is Kind.INTERRUPT:
+                    self._interrupted = frame.header["cell"]
+                    if self.interrupted:
                         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-                else:
-                    self._cell = frame.header.get("cell")
-                    self.interrupted = self._interrupt_waits = False
-                    self.requests.put(frame)
-                    if frame.kind in WITH_PIECES:
-                        self._pieces_taken.acquire()
+                elif answer := self._waiting.pop(frame.header["call"], None):
+                    answer.put(frame)
         finally:
             self._end()
 
-    def _end(self) -> None:
+    def _end(self) -> NoReturn:
         """The host is gone: leave nothing behind, whatever a cell is doing."""
         if self.scratch is not None:
             _remove(self.scratch)
         if os.getpgrp() == self._process:
             os.killpg(self._process, signal.SIGKILL)
         os._exit(1)
+
+
+def _frames_of(descriptor: int) -> io.BufferedReader:
+    return io.BufferedReader(io.FileIO(descriptor, closefd=False), 1 << 16)
 
 
 def _remove(folder: str) -> None:

@@ -9,7 +9,6 @@ import contextlib
 import linecache
 import os
 import resource
-import socket
 import sys
 import traceback
 import types
@@ -69,7 +68,6 @@ class Repl:
         """Do one operation; whatever it raises is its outcome."""
         header = request.header
         try:
-            self._host.arm()
             match request.kind:
                 case Kind.EXEC:
                     return self._execute(request.body.decode(errors="replace"))
@@ -272,10 +270,10 @@ def describe(error: BaseException) -> str:
     return "".join([*heading, *shown.format(), last]).rstrip()
 
 
-def serve(descriptor: int) -> None:
-    """Answer the host on this descriptor until it closes the channel."""
-    host = Host(socket.socket(fileno=descriptor))
-    hello = host.requests.get().header
+def serve(channel: int, answers: int) -> None:
+    """Do what the host asks for on the channel, until it closes one of these descriptors."""
+    host = Host(channel, answers)
+    hello = host.take().header
     host.scratch = hello["scratch"]
     address_space = hello["memory_mb"] << 20
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
@@ -285,7 +283,7 @@ def serve(descriptor: int) -> None:
     process = os.getpid()
     host.send(Kind.READY, {})
     while True:
-        request = host.requests.get()
+        request = host.take()
         cell = request.header["cell"]
         pieces = host.pieces(request.kind)
         outcome = repl.perform(request, pieces)

@@ -1,4 +1,4 @@
-"""Frames on the channel between the host and a sandboxed process.
+"""Frames between the host and a sandboxed process.
 
 A frame is a prefix of 16 bytes (type, version, two zero bytes, header length u32, body length u64, all in
 network order), a header (one JSON object, strict) and a body (raw bytes, mostly UTF-8 text). Structure
@@ -14,9 +14,15 @@ travels in small headers, text in bodies: JSON can cost its reader 27 times its 
     SNAPSHOT   cell, leave_out
     RESTORE    cell
     PIECE      last               body: bytes
-    INTERRUPT  cell
+
+    host → busy sandbox
     REPLY      call, lengths      body: texts
     REPLY      call, error        body: message
+    INTERRUPT  cell
+
+The first two lists travel on the channel, a stream socket; the third in a pipe of its own, so that the thread
+that does the operations can read the channel itself, and what is meant for it while it is busy need not wait
+behind them.
 
 EXEC, LOAD, FILE, GET, SNAPSHOT and RESTORE are the operations. PIECEs follow LOAD, FILE and RESTORE up to the
 one that is the last. `cell` is a random name for one operation, and each is answered by one DONE, SNAPSHOT by

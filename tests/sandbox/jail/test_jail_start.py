@@ -65,15 +65,16 @@ class Endless(Tier):
 def test_a_worker_that_is_never_locked_up_ends_when_the_host_gives_up(tmp_path: Path) -> None:
     control, its_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with control, its_control:
-        channel, stdout, stderr = (os.open(os.devnull, os.O_RDWR) for _ in range(3))
+        streams = channel, answers, stdout, stderr = [os.open(os.devnull, os.O_RDWR) for _ in range(4)]
         host = os.pidfd_open(os.getpid())
-        session = Session(Limits(1 << 30, 8, 1 << 20), its_control.fileno(), channel, stdout, stderr, host)
+        limits = Limits(1 << 30, 8, 1 << 20)
+        session = Session(limits, its_control.fileno(), channel, answers, stdout, stderr, host)
         tier = Endless(Settings((), "", processes=False, scratches=str(tmp_path)))
         supervisor = os.fork()
         if supervisor == 0:
             control.close()
-            supervise(tier, session, lambda _: None)
-        for descriptor in (channel, stdout, stderr, host):
+            supervise(tier, session, lambda *_: None)
+        for descriptor in (*streams, host):
             os.close(descriptor)
         assert eventually((tmp_path / "begun").exists)
         assert is_running(supervisor)

@@ -23,11 +23,15 @@ from palaestra.sandbox.jail.kernel.libc import system_call
 from palaestra.sandbox.jail.kernel.readable import standard_library
 from palaestra.sandbox.jail.kernel.tier import Limits, Tier, obey, told
 
-CHANNEL, TROUBLE = 3, 4
-"""Descriptors of a worker beside the standard ones; the second until it is locked up."""
+CHANNEL, ANSWERS, TROUBLE = 3, 4, 5
+"""Descriptors of a worker beside the standard ones; the last until it is locked up."""
 LOCKED = b"locked"
 REAPED_AT_ONCE = 64
 """Orphans that are taken before the host is listened to again: a worker may make them without end."""
+
+
+Work = Callable[[int, int], object]
+"""What a worker does with its channel and its pipe for answers."""
 
 
 class NotLocked(Exception):
@@ -38,13 +42,14 @@ class Session(NamedTuple):
     limits: Limits
     control: int
     channel: int
+    answers: int
     stdout: int
     stderr: int
     host: int
     """Readable when the host ended."""
 
 
-def supervise(tier: Tier, session: Session, work: Callable[[int], object]) -> NoReturn:
+def supervise(tier: Tier, session: Session, work: Work) -> NoReturn:
     """In a process that was made for it."""
     control = socket.socket(fileno=session.control)
     try:
@@ -83,7 +88,7 @@ def _close_all_but(kept: Iterable[int]) -> None:
     system_call("close_range", first, (1 << 31) - 1, 0)
 
 
-def _start(tier: Tier, session: Session, scratch: str, work: Callable[[int], object]) -> int:
+def _start(tier: Tier, session: Session, scratch: str, work: Work) -> int:
     """Fork the worker, and wait until it is locked up, as long as the host does.
 
     Raises:
@@ -95,10 +100,10 @@ def _start(tier: Tier, session: Session, scratch: str, work: Callable[[int], obj
     if worker == 0:
         try:
             _become_worker(tier, session, scratch, tell, supervisor)
-            work(CHANNEL)
+            work(CHANNEL, ANSWERS)
         finally:
             os._exit(1)  # nothing of the supervisor's may run in this process
-    for descriptor in (tell, session.channel, session.stdout, session.stderr):
+    for descriptor in (tell, session.channel, session.answers, session.stdout, session.stderr):
         if descriptor > 2:
             os.close(descriptor)
     poll = select.poll()
@@ -120,7 +125,7 @@ def _become_worker(tier: Tier, session: Session, scratch: str, tell: int, superv
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        wanted = (session.stdout, session.stderr, session.channel, tell)
+        wanted = (session.stdout, session.stderr, session.channel, session.answers, tell)
         apart = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 16) for descriptor in wanted]
         for place, descriptor in enumerate(apart, start=1):
             os.dup2(descriptor, place)

@@ -1,8 +1,9 @@
 """The process that sessions are forked from: freshly executed, so that there is nothing in it to find.
 
 It has one thread, no environment, no descriptors of the host's but its socket, and never sees a secret. The
-host sends `Settings` first and is told what came of it, then one `Limits` with four descriptors for each
-session: the supervisor's connection to the host, the channel, stdout and stderr. It ends with the host.
+host sends `Settings` first and is told what came of it, then one `Limits` with five descriptors for each
+session: the supervisor's connection to the host, the channel, the pipe for answers, stdout and stderr. It
+ends with the host.
 """
 
 from __future__ import annotations
@@ -14,25 +15,23 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 
 from palaestra.sandbox.jail.kernel import resources
 from palaestra.sandbox.jail.kernel.credentials import leave_keyring
 from palaestra.sandbox.jail.kernel.landlock_tier import LandlockTier
 from palaestra.sandbox.jail.kernel.namespaces_tier import NamespacesTier
-from palaestra.sandbox.jail.kernel.supervisor import Session, supervise
+from palaestra.sandbox.jail.kernel.supervisor import Session, Work, supervise
 from palaestra.sandbox.jail.kernel.tier import Limits, Settings, Tier, told
 
 TIERS: dict[str, type[Tier]] = {"namespaces": NamespacesTier, "landlock": LandlockTier}
 MESSAGE = 1 << 16
-DESCRIPTORS = 4
+DESCRIPTORS = 5
 LAST_SECONDS = 10.0
 """That sessions have at most to clean up when the host is gone; the end of the zygote kills them."""
 
 
-def serve(descriptor: int, work: Callable[[int], object]) -> None:
-    """`work` is what a worker does with its channel."""
+def serve(descriptor: int, work: Work) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     host = socket.socket(fileno=descriptor)
     hello = json.loads(host.recv(MESSAGE))
@@ -62,7 +61,7 @@ def serve(descriptor: int, work: Callable[[int], object]) -> None:
 
 
 class _Zygote:
-    def __init__(self, host: socket.socket, alive: int, tier: Tier, work: Callable[[int], object]) -> None:
+    def __init__(self, host: socket.socket, alive: int, tier: Tier, work: Work) -> None:
         self._host = host
         self._alive = alive
         """Readable when the host ended, even if a fork of it holds the other end of the socket."""
@@ -97,8 +96,9 @@ class _Zygote:
         try:
             if len(descriptors) < DESCRIPTORS:
                 return None  # too many are open here; the host sees its ends closed
-            control, channel, stdout, stderr = descriptors
-            session = Session(Limits(*json.loads(message)), control, channel, stdout, stderr, self._alive)
+            control, channel, answers, stdout, stderr = descriptors
+            limits = Limits(*json.loads(message))
+            session = Session(limits, control, channel, answers, stdout, stderr, self._alive)
             supervisor = self._fork(session, self._work)
         except OSError as error:
             with suppress(OSError):  # the host has closed its end already
@@ -111,7 +111,7 @@ class _Zygote:
         self._supervisors[ended] = supervisor
         return ended
 
-    def _fork(self, session: Session, work: Callable[[int], object]) -> int:
+    def _fork(self, session: Session, work: Work) -> int:
         supervisor = self._tier.fork()
         if supervisor == 0:
             supervise(self._tier, session, work)
