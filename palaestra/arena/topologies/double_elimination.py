@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Literal, NamedTuple
 
-from palaestra.arena.topologies.anchor import against_the_first
 from palaestra.arena.topologies.base import ClassicalConfig, Outcome, Pairing
-from palaestra.arena.topologies.scorebook import Scorebook, means
-from palaestra.arena.topologies.single_elimination import SEEDING, standard_order
+from palaestra.arena.topologies.knockout import Knockout, standard_order
+from palaestra.arena.topologies.scorebook import means
 from palaestra.core.ranking import Ranking
 
 FINAL = "final"
@@ -38,7 +36,7 @@ class _Match(NamedTuple):
     """The round in which the loser is out, counted through the losers' bracket; 0 in the winners'."""
 
 
-class DoubleElimination:
+class DoubleElimination(Knockout):
     """2(N-1) matches, N-1 more for the seeds where the anchor gives them, one more for a second final.
 
     Losers of the winners' bracket, which is that of single elimination, go on in the losers' bracket; the
@@ -51,50 +49,15 @@ class DoubleElimination:
     shares the first rank.
     """
 
-    orders = None
-
     def __init__(self, contestants: Sequence[str], seed: int, config: DoubleEliminationConfig) -> None:
-        draw = random.Random(seed)
-        self._book = Scorebook(contestants)
         self._reset = config.reset
-        self._lots = draw.sample(contestants, len(contestants))
-        self._waiting = against_the_first(SEEDING, contestants, draw) if config.seeding == "anchor" else []
-        self._unseeded = len(self._waiting)
-        rivals = len(contestants) - 1
-        self.match_count = self._unseeded + 2 * rivals + (config.reset and rivals > 0)
-        self._times_first = dict.fromkeys(contestants, 0)
-        for pairing in self._waiting:
-            self._times_first[pairing.first] += 1
-        self._seeds: dict[str, int] = {}
         self._leads_to: dict[int, _Match] = {}
-        self._occupants: dict[int, str | None] = {}
-        """By place; None where nobody can come."""
         self._matches: dict[Pairing, _Match] = {}
         self._out: dict[str, int] = {}
         """The round in which a contestant was."""
-        if not self._unseeded:
-            self._draw_up_bracket()
-
-    def ready(self) -> Sequence[Pairing]:
-        handed_out, self._waiting = self._book.hand_out(self._waiting), []
-        return handed_out
-
-    def record(self, pairing: Pairing, outcome: Outcome | None) -> None:
-        self._book.record(pairing, outcome)
-        if pairing.stage == SEEDING:
-            self._unseeded -= 1
-            if not self._unseeded:
-                self._draw_up_bracket()
-            return
-        match = self._matches[pairing]
-        winner, loser = self._decide(pairing, outcome)
-        if self._reset and match.stage == FINAL and winner == self._occupants[match.lower]:
-            self._play(match._replace(stage=SECOND_FINAL), winner, loser)
-            return
-        if match.out:
-            self._out[loser] = match.out
-        self._occupy(match.winner, winner)
-        self._occupy(match.loser, loser)
+        super().__init__(contestants, seed, by_lot=config.seeding == "lot")
+        rivals = len(contestants) - 1
+        self.match_count = self._unseeded + 2 * rivals + (config.reset and rivals > 0)
 
     def ranking(self) -> Ranking:
         points = means(self._book.points)
@@ -104,15 +67,23 @@ class DoubleElimination:
         order = {name: (self._out.get(name, still_in), points[name]) for name in points}
         return self._book.ranking(self._book.points, order)
 
-    def _draw_up_bracket(self) -> None:
-        points = means(self._book.points)
-        by_seed = sorted(self._lots, key=lambda contestant: -points[contestant])
-        self._seeds = {contestant: seed for seed, contestant in enumerate(by_seed)}
+    def _draw_up_bracket(self, by_seed: Sequence[str]) -> None:
         size = 1 << (len(by_seed) - 1).bit_length()
         for match in _bracket(size):
             self._leads_to[match.upper] = self._leads_to[match.lower] = match
         for seed in range(size):
             self._occupy(seed, by_seed[seed] if seed < len(by_seed) else None)
+
+    def _advance(self, pairing: Pairing, outcome: Outcome | None) -> None:
+        match = self._matches[pairing]
+        winner, loser = self._decide(pairing, outcome)
+        if self._reset and match.stage == FINAL and winner == self._occupants[match.lower]:
+            self._meet(match._replace(stage=SECOND_FINAL), winner, loser)
+            return
+        if match.out:
+            self._out[loser] = match.out
+        self._occupy(match.winner, winner)
+        self._occupy(match.loser, loser)
 
     def _occupy(self, place: int, contestant: str | None) -> None:
         """Put a contestant, or nobody, into a place; with the other side known, play or give the bye."""
@@ -125,22 +96,10 @@ class DoubleElimination:
             self._occupy(match.winner, lower if upper is None else upper)
             self._occupy(match.loser, None)
         else:
-            self._play(match, upper, lower)
+            self._meet(match, upper, lower)
 
-    def _play(self, match: _Match, *sides: str) -> None:
-        first, second = sorted(sides, key=lambda side: (self._times_first[side], self._lots.index(side)))
-        self._times_first[first] += 1
-        pairing = Pairing(match.stage, first, second)
-        self._matches[pairing] = match
-        self._waiting.append(pairing)
-
-    def _decide(self, pairing: Pairing, outcome: Outcome | None) -> tuple[str, str]:
-        """The winner and the loser."""
-        sides = pairing.first, pairing.second
-        if outcome is None or outcome.first == outcome.second:
-            winner, loser = sorted(sides, key=self._seeds.__getitem__)
-            return winner, loser
-        return sides if outcome.first > outcome.second else sides[::-1]
+    def _meet(self, match: _Match, *sides: str) -> None:
+        self._matches[self._play(match.stage, *sides)] = match
 
 
 def _bracket(size: int) -> Iterator[_Match]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from palaestra.arena.bracket import Bracket, BracketMatch, Side
-from palaestra.arena.topologies.anchor import against_the_first
 from palaestra.arena.topologies.base import ClassicalConfig, Outcome, Pairing
-from palaestra.arena.topologies.scorebook import Scorebook, means
+from palaestra.arena.topologies.knockout import Knockout, standard_order
+from palaestra.arena.topologies.scorebook import means
 from palaestra.core.ranking import Ranking
-
-SEEDING = "seeding"
 
 
 class SingleEliminationConfig(ClassicalConfig):
     name: Literal["single-elimination"] = "single-elimination"
 
 
-class SingleElimination:
+class SingleElimination(Knockout):
     """2(N-1) matches: N-1 for the seeds, then a knock-out bracket of N-1.
 
     1. *Seeding.* The first contestant is the anchor and meets everyone else once. Seeds follow the mean
@@ -35,46 +32,15 @@ class SingleElimination:
     decided then, and everyone shares the first rank.
     """
 
-    orders = None
-
     def __init__(self, contestants: Sequence[str], seed: int = 0) -> None:
-        draw = random.Random(seed)
-        self._book = Scorebook(contestants)
         self.match_count = 2 * (len(contestants) - 1)
-        lots = draw.sample(contestants, len(contestants))
-        self._lots = {contestant: lot for lot, contestant in enumerate(lots)}
-        self._waiting = against_the_first(SEEDING, contestants, draw)
-        self._times_first = dict.fromkeys(contestants, 0)
-        self._unseeded = len(self._waiting)
-        self._seeds: dict[str, int] = {}
-        self._occupants: dict[int, str | None] = {}
-        """The bracket as a heap: 1 is the champion's place, 2 and 3 the sides of the final, and so on; the
-        leaves hold the seeds, None where a side is missing."""
+        self._rounds = (len(contestants) - 1).bit_length()
         self._matches: dict[Pairing, int] = {}
-        """Which place a bracket match is about."""
+        """Which place a bracket match is about. The places are a heap: 1 is the champion's, 2 and 3 are the
+        sides of the final, and so on; the leaves hold the seeds."""
         self._points: dict[int, Mapping[str, float]] = {}
         """What the two sides got in it; empty without a verdict."""
-        for pairing in self._waiting:
-            self._times_first[pairing.first] += 1
-        if not self._unseeded:
-            self._draw_up_bracket()
-
-    def ready(self) -> Sequence[Pairing]:
-        handed_out, self._waiting = self._book.hand_out(self._waiting), []
-        return handed_out
-
-    def record(self, pairing: Pairing, outcome: Outcome | None) -> None:
-        self._book.record(pairing, outcome)
-        if pairing.stage == SEEDING:
-            self._unseeded -= 1
-            if not self._unseeded:
-                self._draw_up_bracket()
-            return
-        place = self._matches[pairing]
-        self._points[place] = (
-            {pairing.first: outcome.first, pairing.second: outcome.second} if outcome else {}
-        )
-        self._occupy(place, self._winner(pairing, outcome))
+        super().__init__(contestants, seed)
 
     def ranking(self) -> Ranking:
         points = means(self._book.points)
@@ -98,17 +64,18 @@ class SingleElimination:
             champion=self._occupants.get(1),
         )
 
-    @property
-    def _rounds(self) -> int:
-        return (len(self._book.contestants) - 1).bit_length()
-
-    def _draw_up_bracket(self) -> None:
-        points = means(self._book.points)
-        by_seed = sorted(points, key=lambda contestant: (-points[contestant], self._lots[contestant]))
-        self._seeds = {contestant: seed for seed, contestant in enumerate(by_seed)}
+    def _draw_up_bracket(self, by_seed: Sequence[str]) -> None:
         size = 2**self._rounds
         for leaf, seed in enumerate(standard_order(size), start=size):
             self._occupy(leaf, by_seed[seed] if seed < len(by_seed) else None)
+
+    def _advance(self, pairing: Pairing, outcome: Outcome | None) -> None:
+        place = self._matches[pairing]
+        self._points[place] = (
+            {pairing.first: outcome.first, pairing.second: outcome.second} if outcome else {}
+        )
+        winner, _ = self._decide(pairing, outcome)
+        self._occupy(place, winner)
 
     def _occupy(self, place: int, contestant: str | None) -> None:
         """Put a contestant into a place; with the other side known, make the match or give the bye."""
@@ -119,17 +86,8 @@ class SingleElimination:
         left, right = self._occupants[2 * above], self._occupants[2 * above + 1]
         if left is None or right is None:
             self._occupy(above, right if left is None else left)
-            return
-        first, second = sorted((left, right), key=lambda side: (self._times_first[side], self._lots[side]))
-        self._times_first[first] += 1
-        pairing = Pairing(_stage(above), first, second)
-        self._matches[pairing] = above
-        self._waiting.append(pairing)
-
-    def _winner(self, pairing: Pairing, outcome: Outcome | None) -> str:
-        if outcome is None or outcome.first == outcome.second:
-            return min(pairing.first, pairing.second, key=self._seeds.__getitem__)
-        return pairing.first if outcome.first > outcome.second else pairing.second
+        else:
+            self._matches[self._play(_stage(above), left, right)] = above
 
     def _match(self, place: int) -> BracketMatch:
         points = self._points.get(place, {})
@@ -138,18 +96,6 @@ class SingleElimination:
             for contestant in (self._occupants.get(2 * place), self._occupants.get(2 * place + 1))
         ]
         return BracketMatch(_stage(place), sides[0], sides[1], winner=self._occupants.get(place))
-
-
-def standard_order(size: int) -> list[int]:
-    """Seeds, from 0, in the order of the bracket's lines, for a size that is a power of two.
-
-    >>> standard_order(8)
-    [0, 7, 3, 4, 1, 6, 2, 5]
-    """
-    order = [0]
-    while len(order) < size:
-        order = [side for seed in order for side in (seed, 2 * len(order) - 1 - seed)]
-    return order
 
 
 def _depth(place: int) -> int:

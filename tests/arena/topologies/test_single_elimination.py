@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palaestra.arena.topologies.base import Outcome, Pairing
-from palaestra.arena.topologies.single_elimination import SingleElimination, standard_order
+from palaestra.arena.topologies.single_elimination import SingleElimination
 from tests.arena.topologies.boards import (
     by_strength,
     law,
@@ -16,12 +16,6 @@ from tests.arena.topologies.boards import (
     play,
     seeds,
 )
-
-
-def test_brackets_are_drawn_up_in_standard_order() -> None:
-    assert standard_order(1) == [0]
-    assert standard_order(4) == [0, 3, 1, 2]
-    assert standard_order(16) == [0, 15, 7, 8, 3, 12, 4, 11, 1, 14, 6, 9, 2, 13, 5, 10]
 
 
 @law
