@@ -24,7 +24,7 @@ LOGITS = 1 << 27
 class TokenStatistics(NamedTuple):
     log_prob_M: Tensor
     entropy_M: Tensor
-    """Of the whole next-token distribution, in nats; carries no gradient."""
+    """Of the whole next-token distribution, in nats."""
 
 
 def token_statistics(
@@ -68,13 +68,21 @@ def hidden_before(module: PreTrainedModel, ids_NT: Tensor, attention_NT: Tensor,
 
 
 def statistics_after(
-    module: PreTrainedModel, before_MH: Tensor, target_M: Tensor, temperature: float, logits: int = LOGITS
+    module: PreTrainedModel,
+    before_MH: Tensor,
+    target_M: Tensor,
+    temperature: float,
+    logits: int = LOGITS,
+    *,
+    live_entropy: bool = False,
 ) -> TokenStatistics:
-    """Statistics of tokens whose prefixes have these last hidden states."""
+    """Statistics of tokens whose prefixes have these last hidden states; the entropy carries the gradient if
+    it is to be live."""
 
     def statistics(hidden_CH: Tensor, target_C: Tensor) -> TokenStatistics:
         log_prob_CV = next_log_probs(module, hidden_CH, temperature)
-        with torch.no_grad():  # kept for the backward pass, these would be as large as the logits
+        # What the backward pass keeps for these is as large as the logits.
+        with torch.set_grad_enabled(live_entropy and torch.is_grad_enabled()):
             entropy_C = -(log_prob_CV.exp() * log_prob_CV).sum(dim=-1)
         return TokenStatistics(log_prob_CV.gather(-1, target_C[:, None]).squeeze(-1), entropy_C)
 

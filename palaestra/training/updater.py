@@ -241,22 +241,27 @@ class Updater:
         part, active_NT = _rows(batch, rows, width), active_NT[rows, :width]
         select_NT = tokens.generated_NT.masked_scatter(tokens.generated_NT, active_NT[generated_NT])
         before_MH = hidden_before(self.module, tokens.ids_NT, tokens.attention_NT, select_NT)
+        live = "live_entropy_NT" in self._needs
         log_prob_M, entropy_M = statistics_after(
             self.module,
             before_MH,
             tokens.ids_NT[:, 1:][select_NT[:, 1:]],
             self._temperature,
             self._config.logits_at_once,
+            live_entropy=live,
         )
         log_prob_NT = part.log_prob_NT.masked_scatter(active_NT, log_prob_M)
         own_NT = log_prob_NT.detach()
         part = replace(
             part,
             log_prob_NT=log_prob_NT,
-            entropy_NT=part.entropy_NT.masked_scatter(active_NT, entropy_M),
+            entropy_NT=part.entropy_NT.masked_scatter(active_NT, entropy_M.detach()),
             old_log_prob_NT=_known(part.given("old_log_prob_NT"), own_NT),
             sampler_log_prob_NT=_known(part.given("sampler_log_prob_NT"), own_NT),
         )
+        if live:
+            zeros_NT = torch.zeros_like(part.entropy_NT)
+            part = replace(part, live_entropy_NT=zeros_NT.masked_scatter(active_NT, entropy_M))
         if self._critic:
             value_M = self._critic(tokens, select_NT)
             part = replace(

@@ -18,6 +18,7 @@ from palaestra.training.objectives.aggregation import Aggregation
 
 Need = Literal[
     "old_log_prob_NT",
+    "live_entropy_NT",
     "sampler_log_prob_NT",
     "reference_log_prob_NT",
     "reference_kl_NT",
@@ -49,12 +50,14 @@ class TokenBatch:
     log_prob_NT: Tensor
     """Under the policy that is being updated; carries the gradient."""
     entropy_NT: Tensor
-    """Of the policy's whole next-token distribution, in nats."""
+    """Of the policy's whole next-token distribution, in nats; carries no gradient."""
     advantage_NT: Tensor
     mask_NT: Tensor
     """True on generated tokens."""
     old_log_prob_NT: Tensor | None = None
     """Under the policy before the first optimizer step on this batch, by the trainer's own account."""
+    live_entropy_NT: Tensor | None = None
+    """The entropy again; carries the gradient."""
     sampler_log_prob_NT: Tensor | None = None
     """Under what the rollouts were drawn from, by the sampler's account; maybe of several weight versions."""
     reference_log_prob_NT: Tensor | None = None

@@ -75,7 +75,8 @@ class ArenaTrainer(PPOTrainerSync):  # type: ignore[misc] # verl has no types
         self._objective = objective(self._arena.objective) if self._arena.objective else None
         if self._objective and set(self._objective.needs) - {"old_log_prob_NT"}:
             raise ConfigError(
-                "palaestra.objective reads more than rewards and entropies; choose another, with kl=0"
+                "palaestra.objective reads more than rewards and entropies; choose another, with kl=0 and "
+                "entropy_bonus=0"
             )
         if self._objective and not self._objective.is_weighted_by_advantage:
             raise ConfigError(

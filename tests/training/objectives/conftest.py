@@ -38,6 +38,7 @@ def whole_batch() -> TokenBatch:
         advantage_NT=torch.zeros(shape, dtype=torch.float64),
         mask_NT=MASK,
         old_log_prob_NT=old,
+        live_entropy_NT=normal(*shape).abs() * MASK,
         sampler_log_prob_NT=(old + 0.1 * normal(*shape)) * MASK,
         reference_log_prob_NT=log_probs(),
         reference_kl_NT=normal(*shape).square() * MASK,

@@ -26,6 +26,7 @@ REWARDED = [
 ]
 LEAVES = (
     "log_prob_NT",
+    "live_entropy_NT",
     "candidate_log_prob_NTK",
     "value_NT",
     "relaxed_reward_N",

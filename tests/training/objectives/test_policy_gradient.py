@@ -79,6 +79,29 @@ def test_clipping_stops_the_push_beyond_the_trust_region(
     assert (gradient(objective, batch)[0, 1].item() != 0) is moves
 
 
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected", "moves"),
+    [
+        (5.0, -1.0, 3.0, False),  # no further push down than this
+        (2.0, -1.0, 2.0, True),
+        (0.5, -1.0, 0.8, False),  # the first clip
+        (5.0, 1.0, -1.28, False),
+        (0.1, 1.0, -0.1, True),  # a good answer is never bounded below
+    ],
+)
+def test_a_dual_clip_bounds_the_loss_of_what_was_bad(
+    make: Make, ratio: float, advantage: float, expected: float, moves: bool
+) -> None:
+    log_prob = torch.full((2, 4), math.log(ratio), dtype=torch.float64)
+    batch = make(log_prob, old_log_prob_NT=torch.zeros_like(log_prob))
+    batch = batch.with_advantages(torch.full((2,), advantage, dtype=torch.float64))
+    objective = ArenaRL(ArenaRLConfig(clip_low=0.2, clip_high=0.28, dual_clip=3))
+    losses, metrics = objective(batch)
+    assert losses[0, 1].item() == pytest.approx(expected)
+    assert metrics["dual_clip_fraction"][0, 1].item() == (ratio * advantage < -3)
+    assert (gradient(objective, batch)[0, 1].item() != 0) is moves
+
+
 def test_the_kl_term_is_added_per_token(make: Make) -> None:
     zeros = torch.zeros(2, 4, dtype=torch.float64)
     batch = make(zeros, old_log_prob_NT=zeros, reference_log_prob_NT=torch.full_like(zeros, 0.5))

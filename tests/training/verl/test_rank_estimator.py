@@ -47,7 +47,8 @@ def test_only_the_order_counts() -> None:
     assert (advantages([1.0] * 6) == 0).all()
 
 
-def test_verls_clipped_loss_is_that_of_arena_rl() -> None:
+@pytest.mark.parametrize("dual_clip", [None, 1.2])
+def test_verls_clipped_loss_is_that_of_arena_rl(dual_clip: float | None) -> None:
     draw = torch.Generator().manual_seed(3)
     old = -1.5 + 0.3 * torch.randn(MASK.shape, generator=draw)
     log_prob = (old + 0.3 * torch.randn(MASK.shape, generator=draw)).requires_grad_()
@@ -59,7 +60,7 @@ def test_verls_clipped_loss_is_that_of_arena_rl() -> None:
         clip_ratio=0.2,
         clip_ratio_low=0.2,
         clip_ratio_high=0.28,
-        clip_ratio_c=1e6,  # no second clip
+        clip_ratio_c=dual_clip or 1e6,
     )
     theirs, _ = get_policy_loss_fn("vanilla")(
         old_log_prob=old,
@@ -77,7 +78,9 @@ def test_verls_clipped_loss_is_that_of_arena_rl() -> None:
         mask_NT=mask,
         old_log_prob_NT=old.where(mask, 0),
     )
-    ours = aggregate(ArenaRL(ArenaRLConfig())(batch).loss_NT, mask, "token-mean", Totals.of(mask))
+    losses, metrics = ArenaRL(ArenaRLConfig(dual_clip=dual_clip))(batch)
+    assert dual_clip is None or metrics["dual_clip_fraction"].any()
+    ours = aggregate(losses, mask, "token-mean", Totals.of(mask))
     torch.testing.assert_close(ours, theirs)
     gradients = [torch.autograd.grad(loss, log_prob, retain_graph=True)[0] for loss in (ours, theirs)]
     assert gradients[0].abs().max() > 0
