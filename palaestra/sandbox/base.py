@@ -27,7 +27,7 @@ class CellLimits(Record):
     """The same, with the time spent in host functions."""
     memory_mb: int = Field(default=2048, ge=64)
     """Address space of the process."""
-    processes: int = Field(default=64, ge=1)
+    processes: int = Field(default=64, ge=2)
     """Processes and threads of the session at once, the worker's own included. Not bounded by `unsafe`."""
     disk_mb: int = Field(default=256, ge=1)
     """Of the scratch folder, whose files are memory where the backend keeps them there. Not bounded by

@@ -135,6 +135,10 @@ class Channel(FrameWriter, asyncio.BufferedProtocol):
         self._end = self._end or ChannelClosed()
         self._wake()
 
+    def eof_received(self) -> None:
+        """The transport would otherwise wait until all is written, and nobody could abort it then."""
+        self._transport.abort()
+
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 

@@ -8,7 +8,7 @@ from typing import BinaryIO, Self
 from palaestra.sandbox.worker.wire import Kind, pack
 
 WRITE_SECONDS = 30.0
-"""After which a worker that does not read what the host sends is given up."""
+"""After which a stream whose other end does not read is given up."""
 
 
 class ChannelClosed(Exception):
@@ -16,7 +16,7 @@ class ChannelClosed(Exception):
 
 
 class FrameWriter(asyncio.BaseProtocol):
-    """Frames into one pipe, which the writer owns."""
+    """Frames into one stream, which the writer owns."""
 
     _transport: asyncio.WriteTransport
 
@@ -31,8 +31,9 @@ class FrameWriter(asyncio.BaseProtocol):
         return writer
 
     def write(self, kind: Kind, header: dict[str, object], body: bytes = b"") -> None:
-        """Write one frame without waiting."""
-        self._transport.write(pack(kind, header, body))
+        """Write one frame without waiting; nothing once the other end has closed its own."""
+        if not self._transport.is_closing():
+            self._transport.write(pack(kind, header, body))
 
     async def send(self, kind: Kind, header: dict[str, object], body: bytes = b"") -> None:
         """Write one frame, and wait while the other end is slow to read. One that does not is given up.
@@ -41,17 +42,21 @@ class FrameWriter(asyncio.BaseProtocol):
             ChannelClosed
         """
         async with self._sending:
+            await self._drain()  # of what a sender that was cancelled has left
             if self._transport.is_closing():
                 raise ChannelClosed
             self.write(kind, header, body)
-            if self._written.is_set():
-                return
-            try:
-                async with asyncio.timeout(WRITE_SECONDS):
-                    await self._written.wait()
-            except TimeoutError as error:
-                self._transport.abort()
-                raise ChannelClosed from error
+            await self._drain()
+
+    async def _drain(self) -> None:
+        if self._written.is_set():
+            return
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._written.wait()
+        except TimeoutError as error:
+            self.close()
+            raise ChannelClosed from error
 
     def close(self) -> None:
         """At once: what has not been written is not wanted any more."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import signal
-import socket
-from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.leftovers import in_thread
+from palaestra.sandbox.streams import Streams
 
 WORKER = Path(__file__).with_name("worker")
 """The folder with the worker: `python -I <folder> <descriptors of channel and answers>` runs it, by any
@@ -35,22 +33,9 @@ class Worker(Protocol):
     """
 
     @property
-    def socket(self) -> socket.socket:
-        """The host's end of the channel, a connected stream socket."""
+    def streams(self) -> Streams:
+        """The host's side."""
         ...
-
-    @property
-    def answers(self) -> BinaryIO:
-        """The write end of a pipe for what goes to a worker that is busy."""
-        ...
-
-    @property
-    def stdout(self) -> BinaryIO:
-        """The read end of a pipe or a stream socket; end of file when every process of the session ended."""
-        ...
-
-    @property
-    def stderr(self) -> BinaryIO: ...
 
     @property
     def scratch(self) -> str:
@@ -103,17 +88,8 @@ def discard(worker: Worker) -> None:
     """End a worker that nobody wants."""
     worker.kill()
     in_thread(worker.clean_up)
-    for stream in (worker.socket, worker.answers, worker.stdout, worker.stderr):
+    for stream in worker.streams:
         stream.close()
-
-
-def pipe(reader: ExitStack, writer: ExitStack) -> tuple[BinaryIO, BinaryIO]:
-    """Its two ends, which these own."""
-    ends = os.pipe()
-    return (
-        reader.enter_context(open(ends[0], "rb", buffering=0)),
-        writer.enter_context(open(ends[1], "wb", buffering=0)),
-    )
 
 
 def signal_name(number: int) -> str:

@@ -65,7 +65,7 @@ class Session:
             "functions": list(self._functions),
             "scratch": scratch,
             "cloudpickle": cloudpickle,
-            **self._limits.model_dump(include={"memory_mb", "output_chars", "snapshot_mb"}),
+            **self._limits.model_dump(include={"memory_mb", "output_chars", "snapshot_mb", "calls"}),
         }
         await self._channel.send(Kind.HELLO, hello)
         header, _ = await self._channel.receive()
@@ -118,6 +118,7 @@ class Session:
         if self._operation is not None:  # not when it has ended, and only calls that it made have not
             self._operation.cancel()
             self._channel.close()
+            self._answers.close()
 
     async def _listen(self, operation: Operation, most_data: int) -> Answer:
         data = bytearray()
@@ -137,28 +138,28 @@ class Session:
     async def _accept(self, call: Call, body: bytes, operation: Operation) -> None:
         """Serve a call, in a task of its own, when few enough others are under way."""
         texts = texts_of(call, body)
-        self._calls += max(1, len(texts))
-        operation.calls += max(1, len(texts))
-        operation.bytes += len(body)
-        if refusal := self._refusal(call, operation):
+        if refusal := self._refusal(call, len(body), operation):
             operation.refusals += 1
             if operation.refusals > REFUSALS:
                 raise ProtocolError.of("calls without end")
             await self._answers.send(Kind.REPLY, {"call": call.call, "error": True}, _as_bytes(refusal))
             return
+        self._calls += max(1, len(texts))
+        operation.calls += max(1, len(texts))
+        operation.bytes += len(body)
         operation.begin(self._serve(call, texts, operation), len(body))
         await asyncio.sleep(0)  # the call gets to its first wait before the next one is taken
         await operation.room.wait()
 
-    def _refusal(self, call: Call, operation: Operation) -> str:
-        limits = self._limits
+    def _refusal(self, call: Call, size: int, operation: Operation) -> str:
+        limits, texts = self._limits, max(1, len(call.lengths))
         if call.function not in self._functions:
             return f"there is no function {call.function!r}"
-        if operation.calls > limits.calls:
+        if operation.calls + texts > limits.calls:
             return f"a cell may give {limits.calls} texts to functions (sandbox.limits.calls)"
-        if operation.bytes > limits.call_mb << 20:
+        if operation.bytes + size > limits.call_mb << 20:
             return f"a cell may give {limits.call_mb} MiB to functions (sandbox.limits.call_mb)"
-        if self._calls > limits.session_calls:
+        if self._calls + texts > limits.session_calls:
             most = limits.session_calls
             return f"a session may give {most} texts to functions (sandbox.limits.session_calls)"
         return ""
@@ -169,17 +170,24 @@ class Session:
         try:
             with operation.clock.stopped():
                 answers = await self._functions[call.function](texts)
-            if len(answers) != len(texts) or not all(isinstance(answer, str) for answer in answers):
+            if (
+                isinstance(answers, str)
+                or len(answers) != len(texts)
+                or not all(isinstance(answer, str) for answer in answers)
+            ):
                 raise TypeError(f"{call.function} did not give one text for each of {len(texts)}")
             header["lengths"], body = join_texts(answers)
             del answers
         except PalaestraError as error:
             header["error"], body = True, _as_bytes(f"{type(error).__name__}: {error}")
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
             logger.warning("warning: the host function %s failed", call.function, exc_info=True)
             header["error"], body = True, _as_bytes(f"{call.function} failed with {type(error).__name__}")
         operation.hold(len(body))
-        with suppress(ChannelClosed):  # the operation finds out by itself
+        with suppress(ChannelClosed):  # the cell waits in vain, as long as it may
             await self._answers.send(Kind.REPLY, header, body)
 
 

@@ -13,13 +13,12 @@ import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from socket import socket, socketpair
-from typing import BinaryIO, cast
 
 from palaestra.core.errors import SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
-from palaestra.sandbox.launcher import WORKER, cloudpickle_folder, pipe, signal_name
+from palaestra.sandbox.launcher import WORKER, cloudpickle_folder, signal_name
 from palaestra.sandbox.leftovers import kill_all
+from palaestra.sandbox.streams import Streams, connected
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ class UnsafeLauncher:
     """Starts workers as ordinary processes of the user.
 
     Bounded: elapsed time, address space and output of a cell; no core dumps; an environment that holds
-    nothing of the host's; no inherited descriptors but the channel; a scratch folder of its own. When the
+    nothing of the host's; no inherited descriptors but its streams; a scratch folder of its own. When the
     worker is killed, all that it started is killed with it, and the scratch folder is removed.
 
     Not isolated: cells have the user's rights. They can read and write the user's files, use the network and
@@ -45,20 +44,16 @@ class UnsafeLauncher:
         with ExitStack() as theirs, ExitStack() as ours:
             scratch = tempfile.mkdtemp(prefix="palaestra-")
             ours.callback(os.rmdir, scratch)
-            channel, its_channel = socketpair()
-            ours.enter_context(channel)
-            theirs.enter_context(its_channel)
-            its_answers, answers = pipe(theirs, ours)
-            its_ends = (its_channel.fileno(), its_answers.fileno())
+            streams, its_streams = connected(ours, theirs)
+            its_ends = (its_streams.channel.fileno(), its_streams.answers.fileno())
             try:
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-X", "utf8", WORKER, *map(str, its_ends)],
                     cwd=scratch,
                     env={"HOME": scratch, "TMPDIR": scratch, "MALLOC_ARENA_MAX": "2"},
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    bufsize=0,
+                    stdout=its_streams.stdout,
+                    stderr=its_streams.stderr,
                     pass_fds=its_ends,
                     start_new_session=True,
                 )
@@ -67,23 +62,14 @@ class UnsafeLauncher:
                     f"the sandbox process does not start: {error.strerror}; free memory or processes"
                 ) from error
             ours.pop_all()
-        return UnsafeWorker(channel, answers, process, scratch)
+        return UnsafeWorker(streams, process, scratch)
 
 
 @dataclass(frozen=True)
 class UnsafeWorker:
-    socket: socket
-    answers: BinaryIO
+    streams: Streams
     process: subprocess.Popen[bytes]
     scratch: str
-
-    @property
-    def stdout(self) -> BinaryIO:
-        return cast(BinaryIO, self.process.stdout)
-
-    @property
-    def stderr(self) -> BinaryIO:
-        return cast(BinaryIO, self.process.stderr)
 
     @property
     def cloudpickle(self) -> str:

@@ -51,6 +51,8 @@ class _Running:
     """During an operation it is set to listen, after it to pause."""
     ending: ExitStack
     """Ends it all when it is closed."""
+    loop: asyncio.AbstractEventLoop
+    """In which all of this was made, and works alone."""
     is_paused: bool = False
 
     def begin(self) -> None:
@@ -77,6 +79,8 @@ class WorkerSandbox:
     """A session, in a worker of its own while it is started."""
 
     def __init__(self, launcher: Launcher, limits: CellLimits, functions: Mapping[str, HostFunction]) -> None:
+        for name in functions:
+            _check_name(name, "give the host function")
         self._launcher = launcher
         self._limits = limits
         self._functions = dict(functions)
@@ -107,12 +111,13 @@ class WorkerSandbox:
 
     async def run(self, code: str, *, seconds: float | None = None) -> CellResult:
         limit = self._limits.seconds if seconds is None else seconds
+        if not limit > 0:
+            raise SandboxError(f"a cell cannot take {limit:g} seconds; give more than 0")
+        body = code.encode(errors="replace")
         started = time.monotonic()
         async with _Operation(self) as running:
             try:
-                answer = await running.session.operate(
-                    Kind.EXEC, {}, code.encode(errors="replace"), seconds=limit
-                )
+                answer = await running.session.operate(Kind.EXEC, {}, body, seconds=limit)
                 claimed = self._claimed(answer, time.monotonic() - started)
             except TimeoutError:
                 claimed = {"status": "timeout", "error": f"the cell was killed after {limit:g} seconds"}
@@ -131,8 +136,7 @@ class WorkerSandbox:
     async def put(self, name: str, text: str | Path) -> None:
         if name in self._functions:
             raise SandboxError(f"{name} is the name of a host function; put the text under another name")
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise SandboxError(f"{name[:100]!r} is no name of Python's; put the text under another one")
+        _check_name(name, "put the text under")
         most = self._limits.text_mb << 20
         if isinstance(text, str):
             fields = {"name": name, "long": len(text) > most}
@@ -193,21 +197,23 @@ class WorkerSandbox:
         worker = await self._launcher.launch(self._limits)
         with ExitStack() as ending:
             ending.callback(self._end, worker)
-            for stream in (worker.socket, worker.answers, worker.stdout, worker.stderr):
+            for stream in worker.streams:
                 ending.callback(stream.close)
-            channel = await Channel.open(worker.socket)
+            channel = await Channel.open(worker.streams.channel)
             ending.callback(channel.close)
-            answers = await FrameWriter.into(worker.answers)
+            answers = await FrameWriter.into(worker.streams.answers)
             session = Session(channel, answers, self._limits, self._functions)
             ending.callback(session.close)
             stdout, stderr = (
-                OutputPipe(stream, self._limits.output_chars) for stream in (worker.stdout, worker.stderr)
+                OutputPipe(stream, self._limits.output_chars)
+                for stream in (worker.streams.stdout, worker.streams.stderr)
             )
             ending.callback(stdout.close)
             ending.callback(stderr.close)
             timer = Timer()
             ending.callback(timer.cancel)
-            return _Running(worker, session, stdout, stderr, timer, ending.pop_all())
+            loop = asyncio.get_running_loop()
+            return _Running(worker, session, stdout, stderr, timer, ending.pop_all(), loop)
 
     async def _operate(
         self,
@@ -289,6 +295,10 @@ class _Operation:
             raise SandboxError("the sandbox is busy; a session serves one cell at a time")
         if self._sandbox._running is None:
             raise SandboxError("the sandbox is not running; start it first")
+        if self._sandbox._running.loop is not asyncio.get_running_loop():
+            raise SandboxError(
+                "the sandbox was started in another event loop; close it, and start it in this one"
+            )
         self._running = self._sandbox._running
         self._running.begin()
         self._sandbox._busy = True
@@ -307,6 +317,15 @@ class _Operation:
             if self._sandbox._running is self._running:
                 self._running.rest()
             self._sandbox._busy = False
+
+
+def _check_name(name: str, advice: str) -> None:
+    """
+    Raises:
+        SandboxError: a cell cannot say it.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise SandboxError(f"{name[:100]!r} is no name of Python's; {advice} another one")
 
 
 def _pieces_of_text(text: str) -> Iterator[bytes]:

@@ -199,9 +199,15 @@ answers"""
         return result.value != "[]"
 
 
+LISTENER_WAITS = "host._waiting = type('', (), {'pop': lambda *_: time.sleep(999)})()"
+LARGE_ANSWER = frame(Kind.CALL, call("7", "[1]", function="large"), b"x")
 DEAF = {
-    "its listener waits for ever": "host._waiting = type('', (), {'pop': lambda *_: time.sleep(999)})()",
-    "its listener never gets the interpreter": "sys.setswitchinterval(1e6)",
+    "its listener waits for ever": (LISTENER_WAITS, LARGE_ANSWER),
+    "its listener never gets the interpreter": ("sys.setswitchinterval(1e6)", LARGE_ANSWER),
+    "it is told of refusals": (
+        LISTENER_WAITS,
+        frame(Kind.CALL, call("7", "[1]", function="f" * 30_000), b"x"),
+    ),
 }
 
 
@@ -211,16 +217,38 @@ async def test_deaf_worker(target: Target, way: str) -> bool:
     async def large(texts: Sequence[str]) -> Sequence[str]:
         return ["x" * (1 << 20) for _ in texts]
 
-    data = frame(Kind.CALL, call("7", "[1]", function="large"), b"x")
+    deafen, data = DEAF[way]
     async with target.session({"large": large}) as session:
         grown = watch.grown_since_now()
         try:
             async with asyncio.timeout(watch.HANG_SECONDS):
-                ended = await session.run(f"{SPEAK}\n{DEAF[way]}\nwhile True: speak({data!r})", seconds=0.5)
+                ended = await session.run(f"{SPEAK}\n{deafen}\nwhile True: speak({data!r})", seconds=0.5)
         except TimeoutError:
             return True
         assert ended.status in ("interrupted", "timeout")
         return grown() > 300_000
+
+
+@attack(51, "closes half of the channel while the host writes a cell", on_unsafe="stopped")
+async def test_half_closed(target: Target) -> bool:
+    """The session ends and holds nothing up: neither its own cell nor the next session's start."""
+    async with target.session() as session:
+        await session.run(f"""{SPEAK}
+def stall(*_):
+    time.sleep(0.1)
+    host._channel.shutdown(socket.SHUT_WR)
+    time.sleep(999)
+signal.signal(signal.SIGALRM, stall)
+signal.setitimer(signal.ITIMER_REAL, 0.02)""")
+        await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(watch.HANG_SECONDS):
+                ended = await session.run("x = '" + "a" * 5_000_000 + "'", seconds=0.5)
+        except TimeoutError:
+            return True
+        assert ended.status in ("timeout", "died")
+    async with target.session() as later:
+        return (await later.run("6 * 7")).value != "42"
 
 
 @attack("48, 54", "sends the host a snapshot without end", on_unsafe="stopped")

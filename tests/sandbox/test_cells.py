@@ -1,5 +1,7 @@
 import asyncio
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -110,16 +112,17 @@ def test_names_of_any_kind_do_not_end_the_session(in_sandbox: InSandbox, name: s
     in_sandbox(test)
 
 
+@pytest.mark.parametrize("raises", ["raise TimeoutError('too late')", "open('/nonexistent')"])
 @pytest.mark.parametrize("pause", [0.02, 0.3])
 def test_an_alarm_that_rings_between_cells_does_not_end_the_session(
-    in_sandbox: InSandbox, pause: float
+    in_sandbox: InSandbox, pause: float, raises: str
 ) -> None:
     """Neither while the session waits nor, later, while it stands still."""
 
     async def test(sandbox: WorkerSandbox) -> None:
         await sandbox.run(
             "import signal\nrung = []\n"
-            "def ring(*_):\n    rung.append(1)\n    raise TimeoutError('too late')\n"
+            f"def ring(*_):\n    rung.append(1)\n    {raises}\n"
             "signal.signal(signal.SIGALRM, ring)\n"
             f"signal.setitimer(signal.ITIMER_REAL, {pause / 2})"
         )
@@ -271,6 +274,19 @@ def test_a_session_does_one_thing_at_a_time(new_sandbox: Callable[..., WorkerSan
     asyncio.run(body())
 
 
+@pytest.mark.parametrize(
+    ("code", "seconds"), [(None, None), (b"1", None), ("1", "5"), ("1", -1), ("1", math.nan)]
+)
+def test_what_cannot_be_run_costs_nothing(in_sandbox: InSandbox, code: Any, seconds: Any) -> None:
+    async def test(sandbox: WorkerSandbox) -> None:
+        await sandbox.run("x = 1")
+        with pytest.raises((SandboxError, TypeError, AttributeError)):
+            await sandbox.run(code, seconds=seconds)
+        assert await value(sandbox, "x") == "1"
+
+    in_sandbox(test)
+
+
 def test_a_session_can_be_closed_after_its_loop_ended(new_sandbox: Callable[..., WorkerSandbox]) -> None:
     sandbox = new_sandbox()
 
@@ -281,7 +297,7 @@ def test_a_session_can_be_closed_after_its_loop_ended(new_sandbox: Callable[...,
     opened: set[tuple[str, str]] = set()
     for _ in range(2):
         asyncio.run(start_and_leave())
-        with pytest.raises(RuntimeError, match="loop"):
+        with pytest.raises(SandboxError, match="started in another event loop"):
             asyncio.run(sandbox.run("kept"))
         asyncio.run(sandbox.close())
         asyncio.run(sandbox.close())

@@ -167,15 +167,56 @@ def test_a_function_that_uses_its_own_session_is_told_so(new_sandbox: Callable[.
 
 
 def test_calls_beyond_a_budget_fail_and_the_next_cell_has_its_own(in_sandbox: InSandbox) -> None:
+    """What was refused was not used up."""
+
     async def test(sandbox: WorkerSandbox) -> None:
         assert await value(sandbox, "len(echo(['x'] * 10))") == "10"
         assert "10 texts to functions (sandbox.limits.calls)" in (await sandbox.run("echo(['x'] * 11)")).error
         assert "sandbox.limits.call_mb" in (await sandbox.run("echo('x' * 1_100_000)")).error
-        assert await value(sandbox, "len(echo(['x'] * 10))") == "10"
-        assert "sandbox.limits.session_calls" in (await sandbox.run("echo(['x'] * 9)")).error
+        refused = "try: echo(['x'] * 4)\nexcept RuntimeError as error: print(error)"
+        result = await sandbox.run(f"echo(['x'] * 8)\n{refused}\nlen(echo(['x'] * 2))")
+        assert (result.value, result.stdout.count("sandbox.limits.calls")) == ("2", 1)
+        assert "sandbox.limits.session_calls" in (await sandbox.run("echo(['x'] * 6)")).error
+        assert await value(sandbox, "len(echo(['x'] * 5))") == "5"
 
-    limits = CellLimits(calls=10, call_mb=1, session_calls=40)
+    limits = CellLimits(calls=10, call_mb=1, session_calls=25)
     in_sandbox(test, limits, {"echo": echo})
+
+
+def test_a_batch_that_no_cell_may_give_is_not_served_in_part(in_sandbox: InSandbox) -> None:
+    served: list[str] = []
+
+    async def count(texts: Sequence[str]) -> Sequence[str]:
+        served.extend(texts)
+        return texts
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        assert "2500 texts to functions" in (await sandbox.run("count(['x'] * 2501)")).error
+        assert not served
+        assert await value(sandbox, "len(count(['x'] * 2500))") == "2500"
+
+    in_sandbox(test, CellLimits(calls=2500), {"count": count})
+
+
+def test_a_function_whose_own_work_was_cancelled_has_failed(in_sandbox: InSandbox) -> None:
+    async def cancelled(texts: Sequence[str]) -> Sequence[str]:
+        waiting = asyncio.ensure_future(asyncio.sleep(50))
+        waiting.cancel()
+        await waiting
+        return texts
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        assert "cancelled failed with CancelledError" in (await sandbox.run("cancelled('x')")).error
+
+    in_sandbox(test, functions={"cancelled": cancelled})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "class", "1x"])
+def test_a_function_has_a_name_that_cells_can_use(
+    new_sandbox: Callable[..., WorkerSandbox], name: str
+) -> None:
+    with pytest.raises(SandboxError, match="no name of Python's"):
+        new_sandbox(functions={name: echo})
 
 
 def test_a_cell_that_calls_on_and_on_has_its_session_ended(in_sandbox: InSandbox) -> None:

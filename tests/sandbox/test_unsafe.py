@@ -87,7 +87,7 @@ class Breaking(UnsafeLauncher):
 
     async def launch(self, limits: CellLimits) -> UnsafeWorker:
         self.worker = await super().launch(limits)
-        self.worker.stderr.close()
+        self.worker.streams.stderr.close()
         return self.worker
 
 
@@ -103,8 +103,8 @@ def test_a_start_that_fails_half_way_leaves_nothing() -> None:
     worker = asyncio.run(body())
     assert worker.process.returncode is not None
     assert not Path(worker.scratch).exists()
-    assert worker.stdout.closed
-    assert worker.socket.fileno() == -1
+    assert worker.streams.stdout.closed
+    assert worker.streams.channel.fileno() == -1
 
 
 def test_closing_leaves_no_process_folder_or_descriptor() -> None:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import docker
 from docker.errors import ImageNotFound
@@ -30,7 +30,8 @@ from palaestra.sandbox.docker.leftovers import folder_prefix, owner_labels, remo
 from palaestra.sandbox.docker.worker import DockerWorker
 from palaestra.sandbox.jail.kernel.resources import CORE, OPEN_FILES
 from palaestra.sandbox.jail.kernel.tier import INODES
-from palaestra.sandbox.launcher import discard, pipe
+from palaestra.sandbox.launcher import discard
+from palaestra.sandbox.streams import Streams, connected
 
 SECCOMP = Path(__file__).with_name("seccomp.json")
 OWN_MEMORY_MB = 64
@@ -65,9 +66,9 @@ class DockerLauncher:
 
     A container has no network, no capability and no way to get one, a read-only root, one small scratch
     folder in memory, limits on memory and processes, system calls from a short list, and an ordinary user.
-    The host shares nothing with it but one socket, over which it hands in the worker's channel and output
-    pipes. The container's first process keeps that connection; when the host closes it or dies, it ends, and
-    the container with it.
+    The host shares nothing with it but one socket, over which it hands in the worker's streams. The
+    container's first process keeps that connection; when the host closes it or dies, it ends, and the
+    container with it.
     """
 
     def __init__(self, config: DockerConfig) -> None:
@@ -112,7 +113,7 @@ class DockerLauncher:
                 f"no container can be started ({error}): free memory, descriptors or room in "
                 f"{tempfile.gettempdir()}"
             ) from error
-        return DockerWorker(engine, name, control, *streams)
+        return DockerWorker(engine, name, control, streams)
 
     def _start(self, engine: docker.APIClient, name: str, limits: CellLimits) -> socket.socket:
         """Start a container; returns the connection to its first process."""
@@ -131,24 +132,17 @@ class DockerLauncher:
                 engine.start(created["Id"])
             return accept(engine, listener, created["Id"])
 
-    def _hand_in(
-        self, control: socket.socket, undo: ExitStack
-    ) -> tuple[socket.socket, BinaryIO, BinaryIO, BinaryIO]:
-        """Give the container its ends of channel, answers, stdout and stderr; returns the host's."""
+    def _hand_in(self, control: socket.socket, undo: ExitStack) -> Streams:
+        """Give the container its side of the streams; returns the host's."""
         with ExitStack() as handed_in:
-            channel, its_channel = socket.socketpair()
-            undo.enter_context(channel)
-            handed_in.enter_context(its_channel)
-            its_answers, answers = pipe(handed_in, undo)
-            stdout, its_stdout = pipe(undo, handed_in)
-            stderr, its_stderr = pipe(undo, handed_in)
+            streams, its_streams = connected(undo, handed_in)
             settings = {"processes": self._config.processes}
-            ends = [end.fileno() for end in (its_channel, its_answers, its_stdout, its_stderr)]
+            ends = [end.fileno() for end in its_streams]
             socket.send_fds(control, [json.dumps(settings).encode()], ends)
         control.settimeout(START_SECONDS)
         match control.recv(1):
             case supervisor.STARTED:
-                return channel, answers, stdout, stderr
+                return streams
             case supervisor.NETWORK:
                 raise SandboxUnavailable(
                     f"a container of the runtime {self._config.runtime!r} reaches a network though it should "

@@ -8,7 +8,6 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from socket import SHUT_RDWR, socket
-from typing import BinaryIO
 
 import docker
 
@@ -16,6 +15,7 @@ from palaestra.sandbox.docker import supervisor
 from palaestra.sandbox.docker.leftovers import remove
 from palaestra.sandbox.jail.kernel.tier import PAUSE, RESUME
 from palaestra.sandbox.launcher import signal_name
+from palaestra.sandbox.streams import Streams
 
 FATE_SECONDS = 0.5
 """Elapsed time within which the container's first process tells how the worker ended."""
@@ -28,10 +28,7 @@ class DockerWorker:
     engine: docker.APIClient
     container: str
     control: socket
-    socket: socket
-    answers: BinaryIO
-    stdout: BinaryIO
-    stderr: BinaryIO
+    streams: Streams
     scratch: str = supervisor.SCRATCH
     cloudpickle: str = supervisor.CLOUDPICKLE
 

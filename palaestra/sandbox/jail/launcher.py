@@ -16,14 +16,15 @@ import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from socket import AF_UNIX, SHUT_RDWR, SOCK_SEQPACKET, recv_fds, socket, socketpair
-from typing import Any, BinaryIO
+from typing import Any
 
 from palaestra.core.errors import SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.jail.config import JailConfig
 from palaestra.sandbox.jail.kernel.tier import PAUSE, RESUME, Limits, Settings
 from palaestra.sandbox.jail.zygote import MESSAGE, START_SECONDS, CannotIsolate, Zygote, failure
-from palaestra.sandbox.launcher import cloudpickle_folder, discard, pipe
+from palaestra.sandbox.launcher import cloudpickle_folder, discard
+from palaestra.sandbox.streams import Streams, connected
 
 logger = logging.getLogger(__name__)
 
@@ -110,10 +111,7 @@ class JailWorker:
     tier: str
     scratch: str
     cloudpickle: str
-    stdout: BinaryIO
-    stderr: BinaryIO
-    answers: BinaryIO
-    socket: socket
+    streams: Streams
 
     def pause(self) -> None:
         self._tell(PAUSE)
@@ -212,16 +210,10 @@ async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
         control, its_control = socketpair(AF_UNIX, SOCK_SEQPACKET)
         ours.enter_context(control)
         theirs.enter_context(its_control)
-        channel, its_channel = socketpair()
-        ours.enter_context(channel)
-        theirs.enter_context(its_channel)
-        its_answers, answers = pipe(theirs, ours)
-        stdout, its_stdout = pipe(ours, theirs)
-        stderr, its_stderr = pipe(ours, theirs)
-        its_ends = (its_control, its_channel, its_answers, its_stdout, its_stderr)
+        streams, its_streams = connected(ours, theirs)
         zygote.fork(
             Limits(limits.memory_mb << 20, limits.processes, limits.disk_mb << 20),
-            [end.fileno() for end in its_ends],
+            [end.fileno() for end in (its_control, *its_streams)],
         )
         theirs.close()
         control.setblocking(False)
@@ -237,16 +229,7 @@ async def _begin(zygote: Zygote, limits: CellLimits) -> JailWorker | None:
             raise failure(message)
         if not descriptors:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        worker = JailWorker(
-            control,
-            descriptors[0],
-            zygote.tier,
-            **message,
-            stdout=stdout,
-            stderr=stderr,
-            answers=answers,
-            socket=channel,
-        )
+        worker = JailWorker(control, descriptors[0], zygote.tier, **message, streams=streams)
         ours.pop_all()
         return worker
 

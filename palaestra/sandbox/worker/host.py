@@ -74,9 +74,7 @@ class Host:
     def take(self) -> Frame:
         """The next operation, which is under way from now on."""
         self._wait()
-        frame = receive(self._operations)
-        if frame is None:
-            self._end()
+        frame = self._receive()
         # Whatever the cell before did about them; `signal.signal` would take ten times as long.
         set_handler(signal.SIGINT, self._interrupt)
         self._cell = frame.header.get("cell")
@@ -91,8 +89,9 @@ class Host:
         """Answer the operation under way. Calls that threads of the cell still wait for end with an error."""
         with self._sending:
             self._cell = None
-            while self._waiting:
-                self._waiting.popitem()[1].put(None)
+            with suppress(KeyError):  # the other thread takes them out as well
+                while True:
+                    self._waiting.popitem()[1].put(None)
             self._channel.sendall(pack(Kind.DONE, header, body))
 
     def _wait(self) -> None:
@@ -101,18 +100,27 @@ class Host:
             try:
                 self._operations.peek(1)
             except BaseException as error:  # noqa: BLE001 - such a handler may raise anything
-                if isinstance(error, OSError) and error.errno is not None:
-                    self._end()  # a cell closed the channel
+                raised = error.__traceback__
+                if isinstance(error, OSError) and raised is not None and raised.tb_next is None:
+                    self._end()  # it is no handler's: a cell closed the channel
             else:
                 return
+
+    def _receive(self) -> Frame:
+        """The next frame. Where one has begun and cannot be read, nobody can tell where the next one does."""
+        try:
+            frame = receive(self._operations)
+        except BaseException:  # noqa: BLE001 - memory may be short, or a handler of a cell's raise anything
+            self._end()
+        if frame is None:
+            self._end()
+        return frame
 
     def pieces(self, kind: Kind) -> Iterator[bytes]:
         """What follows the operation that was taken last; read to its end before the next one is taken."""
         last = kind not in WITH_PIECES
         while not last:
-            frame = receive(self._operations)
-            if frame is None:
-                self._end()
+            frame = self._receive()
             last = frame.header["last"]
             yield frame.body
 
@@ -168,6 +176,8 @@ class Host:
             raise KeyboardInterrupt
 
     def _listen(self) -> None:
+        # All are the main thread's, which then hears of one before what arrives after it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             while frame := receive(self._answers):
                 if frame.kind is Kind.INTERRUPT:
@@ -183,6 +193,9 @@ class Host:
         """The host is gone: leave nothing behind, whatever a cell is doing."""
         if self.scratch is not None:
             _remove(self.scratch)
+        else:  # the folder that it was started in is empty yet
+            with suppress(OSError):
+                os.rmdir(os.getcwd())
         if os.getpgrp() == self._process:
             os.killpg(self._process, signal.SIGKILL)
         os._exit(1)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from palaestra.sandbox.worker.excerpt import Excerpt
-from palaestra.sandbox.worker.host import Host
+from palaestra.sandbox.worker.host import Host, HostError
 from palaestra.sandbox.worker.snapshot import WITHHELD, Snapshots
 from palaestra.sandbox.worker.text import ADVICE, LongText
 from palaestra.sandbox.worker.wire import MAX_BODY_FROM_SANDBOX, MAX_VARIABLES, PIECE, Frame, Kind
@@ -49,7 +49,7 @@ class Repl:
         session = types.ModuleType("__main__")
         sys.modules["__main__"] = session  # dataclasses and pickle look up a cell's classes there
         self._names = session.__dict__
-        self._functions = {name: _as_function(name, host) for name in hello["functions"]}
+        self._functions = {name: _as_function(name, host, hello["calls"]) for name in hello["functions"]}
         self._names.update(self._functions)
         self._live_builtins = vars(builtins)
         self._builtins = self._live_builtins.copy()
@@ -155,10 +155,14 @@ class Repl:
             os.unlink(path)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
         with open(descriptor, "wb", buffering=0) as file:
-            for piece in pieces:
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[file.write(rest) :]
+            try:
+                for piece in pieces:
+                    rest = memoryview(piece)
+                    while rest:
+                        rest = rest[file.write(rest) :]
+            except OSError:
+                file.truncate(0)  # what there is of it takes room
+                raise
         return Outcome("ok")
 
     def _read(self, name: str) -> Outcome:
@@ -215,13 +219,15 @@ def _size(value: object) -> int | None:
         return None
 
 
-def _as_function(name: str, host: Host) -> Callable[[str | Sequence[str]], str | list[str]]:
+def _as_function(name: str, host: Host, most: int) -> Callable[[str | Sequence[str]], str | list[str]]:
     def function(texts: str | Sequence[str], /) -> str | list[str]:
         if isinstance(texts, str):
             return host.call(name, [texts])[0]
         batch = list(texts) if isinstance(texts, Iterable) else [texts]
         if not all(isinstance(text, str) for text in batch):
             raise TypeError(f"{name} takes one string or a list of strings")
+        if len(batch) > most:  # before the host has served a part of it
+            raise HostError(f"a cell may give {most} texts to functions (sandbox.limits.calls)")
         return host.call(name, batch)
 
     function.__name__ = function.__qualname__ = name

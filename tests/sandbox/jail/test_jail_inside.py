@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from palaestra.core.errors import SandboxError
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
 
@@ -130,6 +131,20 @@ def test_the_disk_is_bounded_in_bytes_and_files(in_sandbox: InSandbox, tier: str
         assert "Error" in (await sandbox.run(one)).error
 
     in_sandbox(test, CellLimits(disk_mb=8))
+
+
+@pytest.mark.parametrize("tier", ["namespaces"], indirect=True)  # the other ends such a session
+def test_a_file_that_does_not_fit_takes_no_room(in_sandbox: InSandbox, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(3 << 20))
+    (tmp_path / "small").write_bytes(b"small")
+
+    async def test(sandbox: WorkerSandbox) -> None:
+        with pytest.raises(SandboxError, match=r"sandbox\.limits\.disk_mb"):
+            await sandbox.put_file("large", tmp_path / "large")
+        await sandbox.put_file("small", tmp_path / "small")
+        assert (await sandbox.run("open('small').read()")).value == "'small'"
+
+    in_sandbox(test, CellLimits(disk_mb=2))
 
 
 def test_nothing_but_the_scratch_folder_can_be_written(in_sandbox: InSandbox, tier: str) -> None:

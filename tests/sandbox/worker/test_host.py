@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 import pytest
 
-from palaestra.sandbox.launcher import WORKER, pipe
+from palaestra.sandbox.launcher import WORKER
+from palaestra.sandbox.streams import connected
 from palaestra.sandbox.worker.wire import Frame, Kind, pack, receive
 
 
@@ -36,24 +37,32 @@ class Conversation:
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Conversation]:
     with ExitStack() as theirs, ExitStack() as ours:
-        channel, its_channel = socket.socketpair()
-        ours.enter_context(channel)
-        theirs.enter_context(its_channel)
-        its_answers, answers = pipe(theirs, ours)
-        ends = (its_channel.fileno(), its_answers.fileno())
+        streams, its_streams = connected(ours, theirs)
+        ends = (its_streams.channel.fileno(), its_streams.answers.fileno())
         command = [sys.executable, "-I", str(WORKER), *map(str, ends)]
         process = subprocess.Popen(command, cwd=tmp_path, pass_fds=ends, start_new_session=True)
         theirs.close()
-        conversation = Conversation(channel, answers)
-        limits = {"memory_mb": 4096, "output_chars": 1000, "snapshot_mb": 1}
+        conversation = Conversation(streams.channel, streams.answers)
+        limits = {"memory_mb": 4096, "output_chars": 1000, "snapshot_mb": 1, "calls": 10}
         hello = {"functions": ["echo"], "scratch": str(tmp_path), "cloudpickle": "", **limits}
-        channel.sendall(pack(Kind.HELLO, hello))
+        streams.channel.sendall(pack(Kind.HELLO, hello))
         ready = conversation.hear()
         assert ready is not None
         assert ready.kind is Kind.READY
         yield conversation
         ours.close()
         process.wait()
+
+
+def test_a_frame_that_cannot_be_read_whole_ends_the_worker(worker: Conversation) -> None:
+    """What follows in it must not be taken for frames: it may be a text that looks like them."""
+    ring = "def ring(*_): raise TimeoutError('in the middle')"
+    timer = "signal.signal(signal.SIGALRM, ring); signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)"
+    assert worker.run("first", f"import signal\n{ring}\n{timer}") is not None
+    worker.channel.sendall(pack(Kind.LOAD, {"cell": "second", "name": "text", "long": False}))
+    piece = pack(Kind.PIECE, {"last": True}, bytes(100))
+    worker.channel.sendall(piece[:-50])
+    assert worker.hear() is None
 
 
 def settle(worker: Conversation, cell: str) -> None:
