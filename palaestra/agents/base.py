@@ -68,6 +68,8 @@ class AgentContext:
 
 class Agent(Protocol):
     name: str
+    uses_sandbox: bool
+    """Whether it may have code run."""
 
     async def run(self, task: Task, context: AgentContext) -> Trajectory:
         """Work until an answer or a limit. A failure is a trajectory with a status, not an exception."""

@@ -60,6 +60,7 @@ class MemoryAgent:
     """
 
     name = "memory"
+    uses_sandbox = False
 
     def __init__(self, config: MemoryConfig) -> None:
         self._config = config

@@ -24,6 +24,7 @@ class PlainAgent:
     """Asks the model once. A context that does not fit into its window is a limit, with no answer."""
 
     name = "plain"
+    uses_sandbox = False
 
     def __init__(self, config: PlainConfig) -> None:
         self._config = config

@@ -47,6 +47,7 @@ class ReactAgent:
     """
 
     name = "react"
+    uses_sandbox = True
 
     def __init__(
         self,

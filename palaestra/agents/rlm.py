@@ -74,6 +74,7 @@ class RLMAgent:
     """
 
     name = "rlm"
+    uses_sandbox = True
 
     def __init__(self, config: RLMConfig, tools: Mapping[str, Callable[..., Any]] | None = None) -> None:
         self._config = config

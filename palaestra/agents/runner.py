@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -28,7 +28,7 @@ from palaestra.datasets.loaders import load_tasks
 from palaestra.datasets.source import DataSource
 from palaestra.models.config import ModelConfig
 from palaestra.models.registry import load_model
-from palaestra.sandbox.registry import SandboxConfig, sandbox_factory
+from palaestra.sandbox.registry import SandboxConfig, sandbox_factory, try_out
 from palaestra.store.journal import RunJournal
 from palaestra.store.run_store import RunStore
 from palaestra.store.runs import run_meter
@@ -103,11 +103,27 @@ async def run_agents(
         work = _Run(config, agents, models, run_meter(store, config.max_cost), emit, RunJournal(store))
         for event in store.events(TrajectoryFinished):
             work.count(event.trajectory)
+        left = [
+            one
+            for one in itertools.product(agents, tasks, range(repeats))
+            if _name(*one) not in work.finished
+        ]
+        if left:
+            await try_sandbox(config, agents.values())
         async with asyncio.TaskGroup() as group:
-            for prefix, task, repeat in itertools.product(agents, tasks, range(repeats)):
-                if _name(prefix, task, repeat) not in work.finished:
-                    group.create_task(work.one(prefix, task, repeat))
+            for one in left:
+                group.create_task(work.one(*one))
     return work.end()
+
+
+async def try_sandbox(config: AgentsConfig, agents: Iterable[AgentConfig]) -> None:
+    """Start a session where an agent may want one: better now than when models have been paid.
+
+    Raises:
+        SandboxUnavailable: this machine cannot give it.
+    """
+    if any(make_agent(agent, config.model).uses_sandbox for agent in agents):
+        await try_out(sandbox_factory(config.sandbox))
 
 
 def _name(prefix: str, task: Task, repeat: int) -> str:

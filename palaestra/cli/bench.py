@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ import typer
 
 from palaestra.agents.longcontext import LongContextConfig, Point, by_family, points, results_of
 from palaestra.agents.longcontext import bench as run_bench
+from palaestra.agents.runner import try_sandbox
 from palaestra.cli import options
 from palaestra.cli.curves import draw, tokens
 from palaestra.cli.launch import Verb, launch
@@ -52,12 +54,14 @@ def check(settings: LongContextConfig) -> None:
     """
     Raises:
         ConfigError: a family is unknown, or an agent is named twice.
+        SandboxUnavailable: an agent finds no sandbox.
     """
     for name in settings.families:
         long_context_family(name)
     names = [agent.name for agent in settings.agents]
     if len(set(names)) < len(names):
         raise ConfigError(f"{', '.join(names)} has a name twice; run one bench for each of its settings")
+    asyncio.run(try_sandbox(settings, settings.agents))
 
 
 VERB = Verb(

@@ -10,7 +10,7 @@ from palaestra.sandbox.docker.leftovers import sweep
 
 
 def clean() -> None:
-    """Remove what sandboxes of dead processes left behind."""
+    """Remove containers that dead processes left behind. The next sandbox removes what else they left."""
     removed = sweep(connect())
     if removed:
         print_table(("removed",), [(name,) for name in removed])

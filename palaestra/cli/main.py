@@ -41,9 +41,7 @@ VERBS = {
     "tasks": Entry(TOOLS, "palaestra.cli.tasks:tasks", "Generate tasks of a family as a file."),
     "serve": Entry(TOOLS, "palaestra.cli.serve:serve", "Serve a model or an agent over OpenAI's HTTP API."),
     "sandbox": Entry(TOOLS, "palaestra.cli.sandbox:sandbox", "Make what the sandbox backend 'docker' needs."),
-    "clean": Entry(
-        TOOLS, "palaestra.cli.clean:clean", "Remove what sandboxes of dead processes left behind."
-    ),
+    "clean": Entry(TOOLS, "palaestra.cli.clean:clean", "Remove containers that dead processes left behind."),
     "doctor": Entry(TOOLS, "palaestra.cli.doctor:doctor", "Tell what this machine offers."),
 }
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from palaestra.agents.registry import make_agent
-from palaestra.agents.runner import RunConfig
+from palaestra.agents.runner import RunConfig, try_sandbox
 from palaestra.agents.runner import run as run_agent
 from palaestra.cli import options
 from palaestra.cli.launch import Verb, launch
@@ -41,14 +41,14 @@ def check(settings: RunConfig) -> None:
     """See that the tasks can be read, those of the hub excepted, and that the agent finds what it needs.
 
     Raises:
-        ConfigError, DataError: they cannot.
+        ConfigError, DataError, SandboxUnavailable: they cannot, or it does not.
     """
     if settings.tasks is not None and not settings.tasks.path.startswith(HUB):
         load_tasks(settings.tasks, settings.limit)
     for path in settings.context:
         if not Path(path).exists():
             raise DataError(f"cannot read {path}: there is no such file or folder; check the path")
-    make_agent(settings.agent, settings.model)
+    asyncio.run(try_sandbox(settings, [settings.agent]))
 
 
 VERB = Verb(name="run", schema=RunConfig, work=run_agent, report=print_answers, check=check, retries=True)

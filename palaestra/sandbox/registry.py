@@ -40,6 +40,19 @@ def sandbox_factory(config: SandboxConfig) -> SandboxFactory:
     return functools.partial(WorkerSandbox, _launcher(config), config.limits)
 
 
+async def try_out(factory: SandboxFactory) -> None:
+    """Start a session, and end it.
+
+    Raises:
+        SandboxUnavailable: there can be none.
+    """
+    sandbox = factory({})
+    try:
+        await sandbox.start()
+    finally:
+        await sandbox.close()
+
+
 def _launcher(config: SandboxConfig) -> Launcher:
     kind = load(BACKENDS[config.backend], f"the sandbox backend {config.backend}")
     match config.backend:

@@ -124,6 +124,7 @@ class Endless:
     """An agent that never comes to an end by itself."""
 
     name = "endless"
+    uses_sandbox = False
 
     def __init__(self) -> None:
         self.was_cancelled = threading.Event()

@@ -252,7 +252,7 @@ def test_a_session_that_breaks_the_protocol_is_an_error_that_keeps_the_steps(sta
 import os, sys
 frame = sys._getframe()
 while frame.f_code.co_name != "serve": frame = frame.f_back
-os.write(frame.f_locals["descriptor"], b"x" * 64)
+os.write(frame.f_locals["channel"], b"x" * 64)
 import time; time.sleep(5)
 """
     trajectory = stage.play(AGENT, [cell("answer['content'] = 'so far'"), cell(forge)])

@@ -84,7 +84,11 @@ async def _outlives(target: Target, code: str) -> bool:
 
     before: set[int | str] = {*watch.descendants()}
     words = [target.backend, f"{TOOLS}\nrunning('x')\n{code}"]
-    host = subprocess.Popen([sys.executable, "-c", HOST, *words], stdout=subprocess.PIPE, cwd=REPOSITORY)
+    # What stays on `unsafe` keeps its folder.
+    places = os.environ if target.isolated else os.environ | {"TMPDIR": str(target.folder)}
+    host = subprocess.Popen(
+        [sys.executable, "-c", HOST, *words], stdout=subprocess.PIPE, cwd=REPOSITORY, env=places
+    )
     assert host.stdout is not None
     with host.stdout:
         assert host.stdout.readline()

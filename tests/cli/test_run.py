@@ -161,6 +161,18 @@ def test_failed_trajectories_are_taken_up_again_when_that_is_asked_for(
     store.close()
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_machine_that_cannot_isolate_is_told_before_a_model_is_asked(
+    palaestra: Run, tmp_path: Path, more: list[str]
+) -> None:
+    words = ["--model", "scripted/code-census", "--ask", ASK, "sandbox.jail.python=/nonexistent", *more]
+    refused = palaestra("run", *words)
+    assert refused.returncode == 1
+    assert "no session can be isolated" in refused.stderr
+    assert not (tmp_path / "runs").exists()
+    assert palaestra("run", *words, "--agent", "memory").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

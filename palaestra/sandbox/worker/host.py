@@ -193,9 +193,6 @@ class Host:
         """The host is gone: leave nothing behind, whatever a cell is doing."""
         if self.scratch is not None:
             _remove(self.scratch)
-        else:  # the folder that it was started in is empty yet
-            with suppress(OSError):
-                os.rmdir(os.getcwd())
         if os.getpgrp() == self._process:
             os.killpg(self._process, signal.SIGKILL)
         os._exit(1)
