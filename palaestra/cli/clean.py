@@ -10,7 +10,10 @@ from palaestra.sandbox.docker.leftovers import sweep
 
 
 def clean() -> None:
-    """Remove containers that dead processes left behind. The next sandbox removes what else they left."""
+    """Remove containers that dead processes left behind.
+
+    What they left of other sandboxes is removed when the next one starts.
+    """
     removed = sweep(connect())
     if removed:
         print_table(("removed",), [(name,) for name in removed])

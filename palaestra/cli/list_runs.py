@@ -10,11 +10,15 @@ from typing import Annotated
 import typer
 
 from palaestra.cli.options import RUNS
-from palaestra.cli.tally import WORDS
-from palaestra.cli.text import consumption, print_table
+from palaestra.cli.tally import name_counts
+from palaestra.cli.text import count, dollars, print_table
 from palaestra.core.errors import StoreError
+from palaestra.core.usage import total
 from palaestra.store.run_store import RunStore
 from palaestra.store.runs import RunSummary, find_runs, summarize
+
+MOST_COUNTS = 3
+"""Of what a run holds, the last kinds: they come of those before."""
 
 Root = Annotated[Path, typer.Argument(metavar="[FOLDER]", help="The folder in which the runs are.")]
 
@@ -25,18 +29,14 @@ def list_runs(root: Root = RUNS) -> None:
     if not summaries:
         print(f"no runs in {root}; palaestra demo makes the first", file=sys.stderr)
         return
-    kinds = [kind for kind in WORDS if any(kind in summary.counts for summary in summaries)]
-    rows = [
-        (
-            summary.id,
-            summary.verb,
-            summary.state,
-            *(summary.counts.get(kind, 0) for kind in kinds),
-            "; ".join(consumption(role, usage) for role, usage in summary.usage.items()),
-        )
-        for summary in summaries
-    ]
-    print_table(("run", "verb", "state", *(WORDS[kind] for kind in kinds), "consumed"), rows)
+    print_table(("run", "state", "holds", "tokens", "cost"), map(_row, summaries))
+
+
+def _row(summary: RunSummary) -> tuple[str, ...]:
+    """The verb is in the name of the run."""
+    consumed = total(summary.usage.values())
+    holds = ", ".join(name_counts(summary.counts)[-MOST_COUNTS:])
+    return summary.id, summary.state, holds, count(consumed.tokens), dollars(consumed.cost)
 
 
 def _summary_of(folder: Path) -> RunSummary | None:

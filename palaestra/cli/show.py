@@ -38,8 +38,8 @@ TrajectoryId = Annotated[
 def show(run: RunFolder = LATEST, trajectory: TrajectoryId = None) -> None:
     """Show what is in a run.
 
-    The overview has its settings, its state, what it consumed, its first trajectories and rankings,
-    and the results: leaderboard, win rates or training metrics.
+    The overview has its state, what it consumed, the results (leaderboard, win rates or training
+    metrics), its first trajectories and rankings, and last its settings.
     """
     with closing(RunStore.open(find(run))) as store:
         if trajectory is None:
@@ -54,15 +54,16 @@ def show(run: RunFolder = LATEST, trajectory: TrajectoryId = None) -> None:
 
 def _print_overview(store: RunStore) -> None:
     summary = summarize(store)
-    print(printable((store.folder / "config.yaml").read_text(encoding="utf-8")))
     print(f"run     {summary.id}\nfolder  {store.folder}\nstate   {summary.state}")
     if summary.reason:
         print(f"reason  {one_line(summary.reason)}")
     print(f"holds   {', '.join(name_counts(summary.counts)) or 'nothing yet'}")
     print_usage(summary.usage)
+    _print_results(store)
     _print_some(("id", "task", "status", "steps", "answer"), map(_overview, store.events(TrajectoryFinished)))
     _print_some(("group", "rank", "contestant", "score", "comparisons"), _standings(store))
-    _print_results(store)
+    settings = (store.folder / "config.yaml").read_text(encoding="utf-8")
+    print(f"\n--- settings\n{printable(settings.rstrip())}")
 
 
 def _print_results(store: RunStore) -> None:
