@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 import typer
 import yaml
 
+from palaestra import configs
+
+RECIPES = Path(configs.__file__).parent
 RUNS = Path("runs")
 """Where runs are kept unless `--out` says otherwise."""
 
@@ -25,9 +28,24 @@ Overrides = Annotated[
         "--set", metavar="KEY.SUB=VALUE", help="Replace one setting; may be repeated.", show_default=False
     ),
 ]
+
+
+def _or_recipe(file: Path | None) -> Path | None:
+    """A file, or else the recipe of this name that comes with Palaestra."""
+    recipe = RECIPES / f"{file}.yaml"
+    return recipe if file is not None and not file.exists() and recipe.is_file() else file
+
+
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="YAML file of settings.", show_default=False),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE|NAME",
+        help="YAML file of settings, or the name of a recipe in palaestra/configs.",
+        show_default=False,
+        callback=_or_recipe,
+    ),
 ]
 ModelName = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="Such as openai/gpt-5.", show_default=False)

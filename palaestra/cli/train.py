@@ -43,7 +43,7 @@ def train(
     """Train a policy on the rankings of its own answers.
 
     Each step draws a group of answers per task, ranks them in a tournament, and pushes the policy from the
-    lower towards the higher ranks (ArenaRL). `palaestra/configs/trip-arenarl.yaml` is a complete example.
+    lower towards the higher ranks (ArenaRL). `--config trip-arenarl` is a complete example.
     Other methods differ in where rewards come from (`reward=utility`), in what is done with them
     (`objective=grpo`) and in which answers are trained on (`objective=sft selection=best`).
     """

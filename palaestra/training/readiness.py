@@ -36,16 +36,21 @@ def check(config: TrainConfig) -> None:
         prompts = [conversation(task, config.rollout.show_context) for task in tasks if task.family == family]
         length = len(encode_chat(tokenizer, min(prompts, key=lambda prompt: len(prompt[0].content))))
         if length + answer > window:
+            larger = "raise tiny.window" if _is_tiny(config) else "take a policy with a larger window"
             raise ConfigError(
                 f"no prompt of {family} fits: the shortest has {length} tokens, {answer} are to be drawn, "
                 f"and {config.policy.name} has a window of {window}; lower rollout.max_tokens, set "
-                "rollout.show_context=false or take a policy with a larger window (tiny.window)"
+                f"rollout.show_context=false or {larger}"
             )
+
+
+def _is_tiny(config: TrainConfig) -> bool:
+    return config.policy.name.startswith("tiny/")
 
 
 def _tokenizer_and_window(config: TrainConfig) -> tuple[PreTrainedTokenizerBase | None, int | None]:
     """The policy's, or None for what only a download would tell."""
-    if config.policy.name.startswith("tiny/"):
+    if _is_tiny(config):
         policy = untrained(config, examples_of(config))
         return policy.tokenizer, policy.context_window
     path = config.policy.name.removeprefix("hf/")

@@ -88,7 +88,7 @@ def test_a_dry_run_finds_what_would_end_the_run_at_once(
     palaestra: Run, files: list[str], tmp_path: Path
 ) -> None:
     for words, message in (
-        (("train", "--policy", "tiny/trip", "--limit", 5, "--dry-run"), "no prompt of trip fits: "),
+        (("train", "--policy", "tiny/trip", "--limit", 5, "--dry-run"), "or raise tiny.window"),
         (("judge", *files, "--judge", "scripted/ecko", "--dry-run"), "there is no scripted model 'ecko'"),
         (("run", "--model", "scripted/echo", "--tasks", "gone.jsonl", "--dry-run"), "gone.jsonl: No such"),
     ):
@@ -96,6 +96,14 @@ def test_a_dry_run_finds_what_would_end_the_run_at_once(
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         assert message in error_line(done)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_recipe_is_found_by_its_name_from_anywhere(palaestra: Run) -> None:
+    done = palaestra("train", "--config", "trip-grpo", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "  name: grpo\n" in done.stdout
+    missing = palaestra("train", "--config", "trip-gpo", "--dry-run")
+    assert error_line(missing) == "error: cannot read trip-gpo: No such file or directory; check the path"
 
 
 def test_a_missing_setting_is_named(palaestra: Run) -> None:
