@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,8 +33,10 @@ Overrides = Annotated[
 
 def _or_recipe(file: Path | None) -> Path | None:
     """A file, or else the recipe of this name that comes with Palaestra."""
+    if file is None or file.name != str(file) or os.path.exists(file):  # pathlib's own can raise
+        return file
     recipe = RECIPES / f"{file}.yaml"
-    return recipe if file is not None and not file.exists() and recipe.is_file() else file
+    return recipe if os.path.isfile(recipe) else file
 
 
 ConfigFile = Annotated[

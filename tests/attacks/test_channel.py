@@ -239,8 +239,8 @@ def stall(*_):
     host._channel.shutdown(socket.SHUT_WR)
     time.sleep(999)
 signal.signal(signal.SIGALRM, stall)
-signal.setitimer(signal.ITIMER_REAL, 0.02)""")
-        await asyncio.sleep(0.05)
+signal.setitimer(signal.ITIMER_REAL, 0.1)""")
+        await asyncio.sleep(0.15)
         try:
             async with asyncio.timeout(watch.HANG_SECONDS):
                 ended = await session.run("x = '" + "a" * 5_000_000 + "'", seconds=0.5)

@@ -104,6 +104,7 @@ def test_a_recipe_is_found_by_its_name_from_anywhere(palaestra: Run) -> None:
     assert "  name: grpo\n" in done.stdout
     missing = palaestra("train", "--config", "trip-gpo", "--dry-run")
     assert error_line(missing) == "error: cannot read trip-gpo: No such file or directory; check the path"
+    assert "File name too long" in error_line(palaestra("train", "--config", "x" * 300, "--dry-run"))
 
 
 def test_a_missing_setting_is_named(palaestra: Run) -> None:

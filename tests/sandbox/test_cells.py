@@ -113,7 +113,7 @@ def test_names_of_any_kind_do_not_end_the_session(in_sandbox: InSandbox, name: s
 
 
 @pytest.mark.parametrize("raises", ["raise TimeoutError('too late')", "open('/nonexistent')"])
-@pytest.mark.parametrize("pause", [0.02, 0.3])
+@pytest.mark.parametrize("pause", [0.16, 0.6])
 def test_an_alarm_that_rings_between_cells_does_not_end_the_session(
     in_sandbox: InSandbox, pause: float, raises: str
 ) -> None:

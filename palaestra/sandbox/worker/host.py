@@ -95,7 +95,7 @@ class Host:
             self._channel.sendall(pack(Kind.DONE, header, body))
 
     def _wait(self) -> None:
-        """Until there is something on the channel, whatever a cell's handlers of signals do meanwhile."""
+        """Until there is something on the channel, whatever a cell's handlers of signals do then."""
         while True:
             try:
                 self._operations.peek(1)

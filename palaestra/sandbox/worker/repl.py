@@ -161,7 +161,9 @@ class Repl:
                     while rest:
                         rest = rest[file.write(rest) :]
             except OSError:
-                file.truncate(0)  # what there is of it takes room
+                file.truncate(0)  # what there is of it takes room, also where files cannot be removed
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
                 raise
         return Outcome("ok")
 

@@ -142,7 +142,8 @@ def test_a_file_that_does_not_fit_takes_no_room(in_sandbox: InSandbox, tmp_path:
         with pytest.raises(SandboxError, match=r"sandbox\.limits\.disk_mb"):
             await sandbox.put_file("large", tmp_path / "large")
         await sandbox.put_file("small", tmp_path / "small")
-        assert (await sandbox.run("open('small').read()")).value == "'small'"
+        code = "import os\nos.listdir('.'), open('small').read()"
+        assert await value(sandbox, code) == "(['small'], 'small')"
 
     in_sandbox(test, CellLimits(disk_mb=2))
 

@@ -57,7 +57,7 @@ def worker(tmp_path: Path) -> Iterator[Conversation]:
 def test_a_frame_that_cannot_be_read_whole_ends_the_worker(worker: Conversation) -> None:
     """What follows in it must not be taken for frames: it may be a text that looks like them."""
     ring = "def ring(*_): raise TimeoutError('in the middle')"
-    timer = "signal.signal(signal.SIGALRM, ring); signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)"
+    timer = "signal.signal(signal.SIGALRM, ring); signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)"
     assert worker.run("first", f"import signal\n{ring}\n{timer}") is not None
     worker.channel.sendall(pack(Kind.LOAD, {"cell": "second", "name": "text", "long": False}))
     piece = pack(Kind.PIECE, {"last": True}, bytes(100))
