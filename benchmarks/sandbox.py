@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import private_memory
 from benchmarks.sandbox_probes import count_escapes, plant
 from benchmarks.sandbox_tables import write_tables
 from palaestra.core.errors import PalaestraError
@@ -137,9 +138,18 @@ async def seconds_of_first_statement(backend: str) -> float:
 async def seconds_of_an_empty_cell(backend: str) -> float:
     sandbox = new_sandbox(backend)
     await sandbox.start()
-    median = await median_of(1000, lambda: sandbox.run(""))
+    median = await median_of_empty_cells(sandbox)
     await sandbox.close()
     return median
+
+
+async def median_of_empty_cells(sandbox: Sandbox) -> float:
+    """Of ten times a hundred: between them the session rests, and the scheduler places it anew."""
+    medians = []
+    for _ in range(10):
+        await asyncio.sleep(0.2)
+        medians.append(await median_of(100, lambda: sandbox.run("")))
+    return statistics.median(medians)
 
 
 async def measure(backend: str, repeats: int, *, large: bool) -> dict[str, Any]:
@@ -201,12 +211,12 @@ def _printed(program: str, backend: str) -> float:
 async def measure_cells(sandbox: Sandbox, repeats: int) -> dict[str, float]:
     many = 1000
     round_trip = await seconds_of_a_round_trip(many)
-    empty = await median_of(many, lambda: sandbox.run(""))
+    empty = await median_of_empty_cells(sandbox)
     calls = await median_of(repeats, lambda: value(sandbox, f"for _ in range({many}): echo('x')"))
     batched = await median_of(repeats, lambda: value(sandbox, "slow(['x'] * 1000)"))
     in_flight = await median_of(repeats, lambda: value(sandbox, IN_FLIGHT))
     await sandbox.put("context", ASCII * 400_000)
-    loaded = await median_of(many, lambda: sandbox.run(""))
+    loaded = await median_of_empty_cells(sandbox)
     loops, plain = [], []
     for _ in range(max(1, repeats // 4)):
         loops.append(await seconds_of(lambda: value(sandbox, LOOP)))
@@ -271,35 +281,6 @@ async def measure_memory(backend: str, sessions: int = 10) -> dict[str, float | 
     for sandbox in opened:
         await sandbox.close()
     return {"idle_mb": grown / sessions / (1 << 20) if grown > 0 else None}
-
-
-def private_memory() -> int:
-    """Bytes that the descendants of this process have for themselves."""
-    total = 0
-    for process in descendants():
-        try:
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue  # it ended meanwhile
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) << 10
-    return total
-
-
-def descendants(ancestor: int | None = None) -> set[int]:
-    """The living processes below this one, or below `ancestor`."""
-    parents = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = status.read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if state not in "ZX":
-            parents[int(status.parent.name)] = int(parent)
-    above = os.getpid() if ancestor is None else ancestor
-    found = {above}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {above}
 
 
 async def measure_text(backend: str, line: str, megabytes: int, repeats: int) -> dict[str, Any]:

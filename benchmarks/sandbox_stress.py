@@ -22,7 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sandbox import KINDS, PEAK, ROOT, descendants, new_sandbox, start_and_run, value
+from benchmarks.processes import descendants
+from benchmarks.sandbox import KINDS, PEAK, ROOT, new_sandbox, start_and_run, value
 from benchmarks.sandbox_tables import write_stress_table
 from palaestra.core.errors import SandboxError
 from palaestra.sandbox.base import Sandbox
