@@ -87,8 +87,9 @@ class Snapshot(Record):
 class Sandbox(Protocol):
     """One session. Variables persist from cell to cell. It does one thing at a time, and nothing between.
 
-    Every method but `interrupt` and `close` raises `SandboxError` while another is under way, or when the
-    session was not started or was ended by a timeout, by the code itself, or for breaking the protocol.
+    Every method but `interrupt` and `close` raises `SandboxError` while another is under way, in another
+    event loop than the session was started in, or when it was not started or was ended by a timeout, by the
+    code itself, or for breaking the protocol.
     """
 
     async def start(self) -> None:
@@ -103,7 +104,8 @@ class Sandbox(Protocol):
         """Run one cell. Bad code is a result, never an exception; `seconds` replaces the session's own limit.
 
         Raises:
-            SandboxError: the session is not running, or broke the protocol and was killed.
+            SandboxError: the session is not running, or broke the protocol and was killed; or `seconds` are
+                not more than 0.
         """
         ...
 

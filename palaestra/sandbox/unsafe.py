@@ -41,28 +41,12 @@ class UnsafeLauncher:
     async def launch(self, limits: CellLimits) -> UnsafeWorker:
         if sys.platform == "win32":
             raise SandboxUnavailable("the sandbox backend 'unsafe' needs Linux or macOS: use WSL2")
-        with ExitStack() as theirs, ExitStack() as ours:
-            scratch = tempfile.mkdtemp(prefix="palaestra-")
-            ours.callback(os.rmdir, scratch)
-            streams, its_streams = connected(ours, theirs)
-            its_ends = (its_streams.channel.fileno(), its_streams.answers.fileno())
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-X", "utf8", WORKER, *map(str, its_ends)],
-                    cwd=scratch,
-                    env={"HOME": scratch, "TMPDIR": scratch, "MALLOC_ARENA_MAX": "2"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=its_streams.stdout,
-                    stderr=its_streams.stderr,
-                    pass_fds=its_ends,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise SandboxUnavailable(
-                    f"the sandbox process does not start: {error.strerror}; free memory or processes"
-                ) from error
-            ours.pop_all()
-        return UnsafeWorker(streams, process, scratch)
+        try:
+            return _start()
+        except OSError as error:
+            raise SandboxUnavailable(
+                f"the sandbox process does not start: {error.strerror}; free memory, processes or open files"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -100,6 +84,26 @@ class UnsafeWorker:
         kill_all(self.process.pid, self.scratch)
         self.process.wait()
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def _start() -> UnsafeWorker:
+    with ExitStack() as theirs, ExitStack() as ours:
+        scratch = tempfile.mkdtemp(prefix="palaestra-")
+        ours.callback(os.rmdir, scratch)
+        streams, its_streams = connected(ours, theirs)
+        its_ends = (its_streams.channel.fileno(), its_streams.answers.fileno())
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-X", "utf8", WORKER, *map(str, its_ends)],
+            cwd=scratch,
+            env={"HOME": scratch, "TMPDIR": scratch, "MALLOC_ARENA_MAX": "2"},
+            stdin=subprocess.DEVNULL,
+            stdout=its_streams.stdout,
+            stderr=its_streams.stderr,
+            pass_fds=its_ends,
+            start_new_session=True,
+        )
+        ours.pop_all()
+    return UnsafeWorker(streams, process, scratch)
 
 
 @functools.cache

@@ -4,12 +4,13 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from palaestra.core.errors import SandboxError
+from palaestra.core.errors import SandboxError, SandboxUnavailable
 from palaestra.sandbox.base import CellLimits
 from palaestra.sandbox.unsafe import UnsafeLauncher, UnsafeWorker
 from palaestra.sandbox.worker_sandbox import WorkerSandbox
@@ -89,6 +90,29 @@ class Breaking(UnsafeLauncher):
         self.worker = await super().launch(limits)
         self.worker.streams.stderr.close()
         return self.worker
+
+
+def test_a_lack_of_open_files_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    launcher = UnsafeLauncher()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def body() -> None:
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 3, hard))
+        try:
+            with pytest.raises(SandboxUnavailable, match="open files"):
+                await launcher.launch(LIMITS)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    before = descriptors()
+    asyncio.run(body())
+    assert not list(tmp_path.iterdir())
+    assert not descriptors() - before
 
 
 def test_a_start_that_fails_half_way_leaves_nothing() -> None:
